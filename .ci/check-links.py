@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 BOOK = Path("docs")
 
 FENCE = re.compile(r"^\s*(```+|~~~+)")
-# A code span may go on in the next line of its paragraph.
+# A code span may continue on the next line of its paragraph.
 CODE = re.compile(r"(?<!`)(`+)(?!`)((?:(?!\n\s*\n)[\s\S])+?)(?<!`)\1(?!`)")
 # [text](target "title"), ![text](target), and [label]: target at the start of a line. The text may contain an image.
 INLINE_LINK = re.compile(r"\[(?:[^\[\]]|\[[^\[\]]*\](?:\([^()]*\))?)*\]\(\s*(<[^<>]*>|[^\s()]*(?:\([^\s()]*\)[^\s()]*)*)[^()]*\)")
@@ -76,7 +76,7 @@ def line_of(text, position):
 
 
 def links(text):
-    """The targets of the links in a text without code blocks, each with its line. Text in backquotes is no link."""
+    """The targets of the links in a text without code blocks, each with its line. Text in backquotes is not a link."""
     bare = CODE.sub(lambda code: re.sub(r"[^\n]", "x", code[0]), text)
     for pattern in (INLINE_LINK, REFERENCE, HTML_LINK):
         for link in pattern.finditer(bare):
@@ -144,7 +144,7 @@ def main():
     faults, checked, in_contents = [], 0, set()
     pages = markdown_files()
     for page in pages:
-        # The changelog tells of releases whose files may be gone.
+        # The changelog describes releases whose files may no longer exist.
         is_history = page.name == "CHANGELOG.md"
         text = prose(read(ROOT / page))
         for number, target in links(text):

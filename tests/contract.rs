@@ -1,4 +1,4 @@
-//! Consistency of the project's files, and an independent parser of every answer.
+//! Consistency of the project's files, and an independent parser of every response.
 
 mod cargo_lambda;
 mod errcodes;

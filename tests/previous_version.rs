@@ -1,8 +1,8 @@
 //! Rows that version 0.1.0 wrote, read by this version.
 //!
-//! `fixtures/rows-0.1.0.json` holds every row of all tables after a fixed sequence of requests to version
-//! 0.1.0, and the tokens, sessions and answers that its clients had then. Functions are deployed one by
-//! one, so this version must continue whatever the previous one began.
+//! `fixtures/rows-0.1.0.json` holds every row of all tables after a fixed sequence of requests to
+//! version 0.1.0, and the tokens, sessions and answers that its clients had then. Functions are
+//! deployed one by one, so this version must continue every session that the previous one began.
 #![expect(
     clippy::expect_used,
     reason = "a failed expectation must fail the test, in helper functions too"
@@ -98,7 +98,7 @@ async fn accounts_devices_and_tokens_stay_valid() {
         .collect();
     ids.sort_unstable();
     assert_eq!(ids, [("LAPTOP", None), ("PHONE", Some("Alice's phone"))]);
-    // The answer to the refresh may have been lost: the same request has the same answer.
+    // The response to the refresh may have been lost: the same request has the same response.
     let refresh = json!({ "refresh_token": clients["alice"]["refresh_token"] });
     let refreshed = post(&server, "/refresh", &refresh).await.ok();
     assert_eq!(refreshed, clients["refresh_answer"]);

@@ -170,7 +170,7 @@ async fn acc3_02_missing_or_mistyped_members_are_refused() {
 }
 
 /// 3PID-49, UIA-54: a session that does not validate this address for this purpose gets the same
-/// answer as an unknown session.
+/// response as an unknown session.
 #[tokio::test]
 async fn acc3_02_unverifiable_credentials_are_refused() {
     let server = test_server(&[(

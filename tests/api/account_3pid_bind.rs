@@ -106,12 +106,12 @@ async fn ids_07_errors_of_the_id_server_are_passed_on() {
         let body = bind("1").await.error(status, errcode);
         assert_eq!(body["error"], "No");
     }
-    // A client would take M_UNKNOWN_TOKEN for the end of its own access token.
+    // A client would conclude from M_UNKNOWN_TOKEN that its own access token is invalid.
     let unknown = json!({ "errcode": "M_UNKNOWN_TOKEN", "error": "No", "soft_logout": true });
     id_server.respond_with("401 Unauthorized", &unknown);
     let body = bind("1").await.error(401, "M_UNAUTHORIZED");
     assert!(body.get("soft_logout").is_none());
-    // An answer that is neither a success nor a Matrix error.
+    // The response is neither a success nor a Matrix error.
     server.expect_faults();
     for answer in [json!({}), json!({ "medium": "pigeon", "address": "x" })] {
         id_server.respond_with("200 OK", &answer);
@@ -167,8 +167,8 @@ async fn ids_02_an_untrusted_server_is_not_called() {
     assert!(id_server.lines().is_empty() && other.lines().is_empty());
 }
 
-/// IDS-03, CVE-2021-29431, CVE-2021-21392: a trusted name that resolves to an address of an inner
-/// network is not called.
+/// IDS-03, CVE-2021-29431, CVE-2021-21392: a trusted identity server is not called if its name
+/// resolves to an address of a private network.
 #[tokio::test]
 async fn incident_9_a_name_that_resolves_inside_is_not_called() {
     let id_server = IdServer::start("id.example.org");
@@ -291,7 +291,7 @@ async fn an_application_service_binds_for_its_users() {
     assert!(id_server.bindings().is_empty());
 }
 
-/// DIS-15: with a token v2 is used; without one v1, if the operator has enabled it.
+/// DIS-15: with a token, v2 is used. Without a token, v1 is used if the operator has enabled it.
 #[tokio::test]
 async fn ids_21_v1_is_used_only_if_enabled_and_without_a_token() {
     let id_server = IdServer::start("id.example.org");

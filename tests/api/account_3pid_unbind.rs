@@ -140,7 +140,7 @@ async fn ids_20_without_a_server_all_bindings_are_removed() {
     let [first, second, third] =
         ["one.example", "two.example", "three.example"].map(IdServer::start);
     let server = IdServer::test_server(&[&first, &second, &third], &[]).await;
-    // Bound in one spelling, unbound in another.
+    // The address is bound in one spelling and unbound in another.
     let token = bound(&server, &[&first, &second], "Alice@example.org").await;
     let unbind = async |body: Value| post_as(&server, &token, PATH, &body).await;
     assert_eq!(
@@ -243,7 +243,7 @@ async fn malformed_unbind_requests_are_refused_before_any_call() {
     assert!(id_server.requests().is_empty());
 }
 
-/// IDS-21, incident 9: slow answers time out, long answers are cut off, and redirects are not
+/// IDS-21, incident 9: slow responses time out, long responses are cut off, and redirects are not
 /// followed.
 #[tokio::test]
 async fn ids_21_a_misbehaving_server_is_given_up_and_not_followed() {

@@ -42,7 +42,7 @@ async fn deact_01_an_account_is_deactivated_with_its_password() {
             .error(401, "M_UNKNOWN_TOKEN");
         assert!(!is_free(&server, "alice").await, "REG-16");
         assert!(bob.is_valid(&server).await);
-        // The identical request gets the same answer, although its token is invalid now.
+        // The identical request gets the same response, although its token is invalid now.
         let again = alice.post(&server, &path, &body).await;
         assert_eq!(again.ok(), json!({ "id_server_unbind_result": "success" }));
         // Any other request has an unknown token.
@@ -229,7 +229,7 @@ async fn deact_17_with_deactivation_off_nobody_deactivates() {
 
 /// TOK-10, TOK-14, TOK-15, GUEST-06, UIA-28
 #[tokio::test]
-async fn tok_15_who_may_deactivate_an_account() {
+async fn tok_15_callers_that_may_deactivate_an_account() {
     let server = TestServer::with(&[("GATEHOUSE_GUESTS", "true")]).await;
     let irc = add_appservice(&server, "irc", &[("@irc_.*", true)]).await;
     post_as(&server, "junk", DEACTIVATE_PATH, &json!({}))

@@ -17,7 +17,7 @@ fn new_password() -> Value {
     json!({ "new_password": OTHER_PASSWORD })
 }
 
-/// PWD-02, PWD-03, PWD-04, PWD-13, UIA-40, TOK-13: with a token and the old password.
+/// PWD-02, PWD-03, PWD-04, PWD-13, UIA-40, TOK-13: the caller has a token and the old password.
 #[tokio::test]
 async fn pwd_04_the_password_of_the_tokens_user_is_changed() {
     for prefix in PREFIXES {
@@ -42,7 +42,7 @@ async fn pwd_04_the_password_of_the_tokens_user_is_changed() {
             .error(403, "M_FORBIDDEN");
         try_login(&server, "alice", OTHER_PASSWORD).await.ok();
         try_login(&server, "bob", PASSWORD).await.ok();
-        // The new password works in UIA too, and the old one no longer does.
+        // UIA accepts the new password too, and no longer the old one.
         let (_, session) = alice.begin(&server, &path, &new_password()).await;
         let old = password_of("alice", PASSWORD, Some(&session));
         let reply = alice
@@ -57,7 +57,7 @@ async fn pwd_04_the_password_of_the_tokens_user_is_changed() {
     }
 }
 
-/// UIA-11, UIA-41, UIA-44: one request is enough, with every form of the user's name.
+/// UIA-11, UIA-41, UIA-44: one request is enough. It may contain any form of the user's name.
 #[tokio::test]
 async fn uia_41_the_user_is_named_in_any_form() {
     let named = [
@@ -115,8 +115,8 @@ async fn uia_42_an_address_names_its_owner() {
     }
 }
 
-/// UIA-25, UIA-45, L8, incident 17 (the password of another account was accepted): naming another
-/// user is a 403 before any password is hashed, whether that user exists or not.
+/// UIA-25, UIA-45, L8, incident 17 (the password of another account was accepted): a request that
+/// names another user gets a 403 before any password is hashed, whether that user exists or not.
 #[tokio::test]
 async fn uia_25_the_password_of_another_user_is_refused() {
     let server = TestServer::with(&ADDRESSES).await;
@@ -141,7 +141,7 @@ async fn uia_25_the_password_of_another_user_is_refused() {
     try_login(&server, "bob", PASSWORD).await.ok();
 }
 
-/// UIA-27: a password stage with a missing member is a 401 that says so.
+/// UIA-27: a password stage with a missing member gets a 401 with `M_MISSING_PARAM`.
 #[tokio::test]
 async fn uia_27_missing_members_of_a_stage_are_reported() {
     let server = TestServer::new().await;
@@ -205,8 +205,8 @@ async fn uia_20_a_session_is_for_one_new_password() {
     try_login(&server, "alice", OTHER_PASSWORD).await.ok();
 }
 
-/// UIA-15, L7: a finished session answers the same request again, and does nothing for another
-/// request.
+/// UIA-15, L7: the same request to a finished session gets the same response again. Another request
+/// has no effect.
 #[tokio::test]
 async fn uia_15_a_finished_change_is_not_repeated() {
     let server = TestServer::new().await;

@@ -1,5 +1,5 @@
-//! `GET` and `POST /auth/{type}/fallback/web`: the content type of its answers. `flows/fallback.rs`
-//! tests the pages themselves.
+//! `GET` and `POST /auth/{type}/fallback/web`: the content type of its responses.
+//! `flows/uia/fallback.rs` tests the pages themselves.
 
 use test_support::{PREFIXES, TestServer};
 

@@ -32,14 +32,15 @@ async fn dev_03_devices_are_deleted_with_their_tokens() {
         assert!(first.is_valid(&server).await);
         assert!(!second.is_valid(&server).await && !third.is_valid(&server).await);
         assert_eq!(devices(&server, "alice").len(), 1);
-        // Repeated with the same request, and with a new one.
+        // The deletion succeeds again, with the same request and with a new one.
         assert_eq!(first.post(&server, &path, &body).await.ok(), json!({}));
         let body = with_auth(request, password_of("alice", PASSWORD, None));
         assert_eq!(first.post(&server, &path, &body).await.ok(), json!({}));
     }
 }
 
-/// DEV-03: the calling device too. The repeated request is answered although its token is invalid.
+/// DEV-03: the calling device is deleted too. The repeated request succeeds although its token is
+/// invalid.
 #[tokio::test]
 async fn dev_03_the_calling_device_may_be_among_them() {
     let server = TestServer::new().await;
@@ -53,7 +54,7 @@ async fn dev_03_the_calling_device_may_be_among_them() {
     log_in(&server, "alice", PASSWORD).await;
 }
 
-/// UIA-25, L8, L9: another user's device, and another user's password.
+/// UIA-25, L8, L9: another user's password is refused, and another user's device is not deleted.
 #[tokio::test]
 async fn uia_25_devices_of_other_users_are_not_deleted() {
     let server = TestServer::new().await;
@@ -70,7 +71,7 @@ async fn uia_25_devices_of_other_users_are_not_deleted() {
     assert!(bob.is_valid(&server).await && alice.is_valid(&server).await);
 }
 
-/// UIA-20: other devices make another request.
+/// UIA-20: a request for other devices is a different request.
 #[tokio::test]
 async fn uia_20_a_session_is_for_the_devices_it_began_with() {
     let server = TestServer::new().await;
@@ -99,7 +100,7 @@ async fn uia_20_a_session_is_for_the_devices_it_began_with() {
 
 /// DEV-03, TOK-04, TOK-14, TOK-15, UIA-28
 #[tokio::test]
-async fn dev_03_who_may_delete_devices() {
+async fn dev_03_callers_that_may_delete_devices() {
     let server = TestServer::new().await;
     let irc = add_appservice(&server, "irc", &[("@irc_.*", true)]).await;
     let alice = sign_up(&server, "alice").await;
@@ -141,7 +142,7 @@ async fn dev_03_who_may_delete_devices() {
     assert!(!user.is_valid(&server).await);
 }
 
-/// More devices than fit in one transaction.
+/// The request has more devices than fit in one transaction.
 #[tokio::test]
 async fn dev_03_many_devices_are_deleted_at_once() {
     let server = TestServer::new().await;

@@ -90,7 +90,7 @@ async fn dev_01_logged_out_devices_are_not_listed() {
     assert_eq!(listed.ok()["devices"], only);
 }
 
-/// A query reads one megabyte at a time, and Lambda limits the size of an answer.
+/// A query reads one megabyte at a time, and Lambda limits the size of a response.
 #[tokio::test]
 async fn dev_01_many_devices_are_paged_and_the_answer_is_bounded() {
     let server = TestServer::new().await;

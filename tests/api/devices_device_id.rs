@@ -211,7 +211,7 @@ async fn uia_13_a_session_deletes_the_device_it_was_begun_for() {
     assert!(!second.is_valid(&server).await && third.is_valid(&server).await);
 }
 
-/// UIA-25, L9: another user's password, and another user's device.
+/// UIA-25, L9: another user's password is refused, and another user's device is not deleted.
 #[tokio::test]
 async fn uia_25_nobody_deletes_the_device_of_another_user() {
     let server = TestServer::new().await;

@@ -9,7 +9,7 @@ use super::{
     support::{WHOAMI, dummy_registration, request, text},
 };
 
-/// Each request goes to both prefixes: same status, same body except for random parts.
+/// Each request to both prefixes gets the same status and, except for random parts, the same body.
 #[tokio::test]
 async fn http_01_both_prefixes_behave_alike() {
     let server = TestServer::new().await;
@@ -177,8 +177,8 @@ async fn http_18_a_body_above_the_limit_is_refused() {
     assert_eq!(accounts(&server), 0);
 }
 
-/// HTTP-05, HTTP-22: for several functions that read tables. Content type and CORS headers are
-/// checked on every answer.
+/// HTTP-05, HTTP-22: the tables fail for several functions. `TestServer::send` checks the content
+/// type and the CORS headers of every response.
 #[tokio::test]
 async fn http_22_an_internal_failure_is_a_json_error_too() {
     let server = TestServer::new().await;

@@ -11,7 +11,7 @@ use super::{
     support::{WHOAMI, add_appservice, dummy_registration, register_as, request, set_status, text},
 };
 
-/// Incident 13: a locked or deactivated account gets no token, by any endpoint. The upgrade of
+/// Incident 13: a locked or deactivated account gets no token from any endpoint. The upgrade of
 /// guests has its own test.
 #[tokio::test]
 async fn incident_13_no_token_for_a_deactivated_or_locked_account() {
@@ -31,7 +31,7 @@ async fn incident_13_no_token_for_a_deactivated_or_locked_account() {
         } else {
             "M_UNKNOWN_TOKEN"
         };
-        // The answer of the finished session contains a token, so it is not repeated.
+        // The response of the finished session contains a token, so it is not repeated.
         server.register(&last).await.error(400, "M_INVALID_PARAM");
         let token = text(&answer, "access_token");
         server.get_as(token, WHOAMI).await.error(401, expected);
@@ -46,7 +46,8 @@ async fn incident_13_no_token_for_a_deactivated_or_locked_account() {
     }
 }
 
-/// Incident 18: every subset of token, `auth` and members, each valid, invalid and of a wrong type.
+/// Incident 18: the test sends every subset of token, `auth` and members, each of them valid,
+/// invalid or of a wrong type.
 #[tokio::test]
 async fn incident_18_no_subset_of_token_auth_and_body_is_a_5xx() {
     let server = TestServer::with(&[("GATEHOUSE_GUESTS", "true")]).await;
@@ -212,7 +213,8 @@ async fn incident_26_a_thousand_registrations_of_a_taken_name_fail() {
     let server = Arc::new(TestServer::new().await);
     let alice = server.sign_up("alice").await;
     let before = server.dump();
-    // In batches: all requests at once exhaust a machine that runs other tests too.
+    // The requests are sent in batches, because all of them at once would exhaust a machine that
+    // runs other tests too.
     for batch in 0..20 {
         let mut requests = JoinSet::new();
         for index in 0..50 {

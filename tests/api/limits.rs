@@ -118,7 +118,7 @@ async fn http_19_guesses_at_registration_tokens_are_limited() {
     assert_eq!(reply.ok(), json!({ "valid": false }));
 }
 
-/// HTTP-19: while guesses are refused, a valid token gets the same answer as a wrong one.
+/// HTTP-19: while guesses are refused, a valid token gets the same response as a wrong one.
 #[tokio::test]
 async fn http_19_after_too_many_guesses_a_valid_token_is_refused() {
     let server = TestServer::with(&[LIMITS]).await;

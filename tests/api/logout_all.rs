@@ -31,7 +31,7 @@ async fn out_02_every_token_of_the_user_ends_in_one_transaction() {
     }
 }
 
-/// A bridge would take `M_UNKNOWN_TOKEN` for the end of its token.
+/// A bridge would conclude from `M_UNKNOWN_TOKEN` that its own token is invalid.
 #[tokio::test]
 async fn an_appservice_token_is_forbidden_where_it_cannot_be_used() {
     let server = TestServer::new().await;

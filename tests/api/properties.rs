@@ -1,4 +1,4 @@
-//! Property tests: any request gets a Matrix answer and no 5xx. `TestServer::send` checks both on
+//! Property tests: any request gets a Matrix response and no 5xx. `TestServer::send` checks both on
 //! every reply, with CORS headers and content type.
 
 mod bodies;
@@ -11,9 +11,9 @@ use test_support::Reply;
 /// The number of cases of each property.
 const CASES: u32 = 192;
 
-/// Asserts that an answer has a body and is a success or a client error.
+/// Asserts that a response has a body and is a success or a client error.
 fn check(reply: &Reply) {
-    assert!(!reply.body.is_empty(), "an empty answer: {reply:?}");
+    assert!(!reply.body.is_empty(), "an empty response: {reply:?}");
     let status = reply.status;
     assert!(
         status.is_success() || status.is_client_error(),

@@ -120,7 +120,7 @@ async fn refr_03_the_old_pair_is_valid_until_a_new_token_is_used() {
 }
 
 /// A third pair invalidates the first. The second refresh token still returns the third pair,
-/// because that answer may have been lost.
+/// because that response may have been lost.
 #[tokio::test]
 async fn refr_03_unused_refreshes_keep_two_pairs() {
     let (server, first) = alice(&[HOUR]).await;
@@ -213,7 +213,7 @@ async fn tok_13_pwd_11_no_refresh_token_outlives_its_device() {
     }
 }
 
-/// OUT-01: with a new token that was never used, too.
+/// OUT-01: the logout also succeeds with a new token that was never used.
 #[tokio::test]
 async fn out_01_the_first_use_of_a_new_token_may_be_the_logout() {
     let (server, old) = alice(&[]).await;
@@ -283,7 +283,7 @@ async fn tok_15_suspended_refreshes_and_deactivated_is_unknown() {
     assert_unknown(&whoami_as(&server, &second).await);
 }
 
-/// No row contains a token: neither the unused pair nor the stored answer for repeated requests.
+/// No row contains a token: neither the unused pair nor the stored response for repeated requests.
 #[tokio::test]
 async fn tok_18_no_row_contains_a_token() {
     let (server, first) = alice(&[]).await;

@@ -25,7 +25,8 @@ async fn avail_01_a_free_name_is_available() {
     }
 }
 
-/// AVAIL-02, AVAIL-05, REG-16: in capitals too, and in every status of the account.
+/// AVAIL-02, AVAIL-05, REG-16: the name is also in use in capitals and in every status of the
+/// account.
 #[tokio::test]
 async fn avail_02_a_taken_name_is_in_use() {
     let server = TestServer::new().await;
@@ -94,7 +95,7 @@ async fn avail_04_an_exclusive_name_belongs_to_an_appservice() {
         .ok();
 }
 
-/// AVAIL-05, REG-13: same status, errcode and message, for any text.
+/// AVAIL-05, REG-13: for any text, both endpoints return the same status, errcode and message.
 #[test]
 fn avail_05_available_and_register_agree_on_every_name() {
     let name = prop_oneof![

@@ -14,7 +14,8 @@ async fn threepid_02_a_mail_request_returns_a_session_only() {
     answers::assert_mail_request("register", "register").await;
 }
 
-/// Incident 2, 3PID-13: before any policy is applied and before anything is stored.
+/// Incident 2, 3PID-13: other addresses are refused before any policy is applied and before
+/// anything is stored.
 #[tokio::test]
 async fn incident_2_only_a_plain_mailbox_passes_before_any_policy() {
     // The first policy denies each of these addresses, the second allows each.

@@ -15,7 +15,7 @@ fn from_country(country: &str, number: &str) -> Value {
     json!({ "client_secret": "secret", "country": country, "phone_number": number, "send_attempt": 1 })
 }
 
-/// 3PID-40: a code is typed, so the answer has a `submit_url`. It uses https and the configured
+/// 3PID-40: a code is typed, so the response has a `submit_url`. It uses https and the configured
 /// host, whatever host the request names.
 #[tokio::test]
 async fn threepid_03_a_text_request_returns_number_and_submit_url() {
@@ -73,7 +73,8 @@ async fn threepid_40_the_submit_url_accepts_the_code() {
     );
 }
 
-/// 3PID-63, 3PID-65: one session for all forms, with the digits without a plus as the address.
+/// 3PID-63, 3PID-65: all forms of a number have one session. Its address is the digits without a
+/// plus.
 #[tokio::test]
 async fn threepid_66_a_number_is_read_as_dialled_from_its_country() {
     let server = server_with(&[]).await;
@@ -217,7 +218,8 @@ async fn threepid_13_an_invalid_number_is_refused() {
     assert!(validations(&server).is_empty());
 }
 
-/// Incident 28: only to countries that the operator lists, and never to a premium-rate number.
+/// Incident 28: text messages are sent only to countries that the operator lists, and never to a
+/// premium-rate number.
 #[tokio::test]
 async fn threepid_08_no_texts_to_unlisted_countries_or_premium() {
     let server = server_with(&[]).await;

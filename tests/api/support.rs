@@ -76,8 +76,8 @@ pub(crate) fn password_login(name: &str, password: &str) -> Value {
     json!({ "type": "m.login.password", "identifier": identifier, "password": password })
 }
 
-/// An answer as indented JSON for a snapshot. Each of these members must be a string, and is replaced
-/// by its name, because it is different in every answer.
+/// A response as indented JSON for a snapshot. Each of these members must be a string, and is
+/// replaced by its name, because it is different in every response.
 #[track_caller]
 pub(crate) fn masked(answer: &Value, random: &[&str]) -> String {
     let mut shown = answer.clone();
@@ -96,12 +96,12 @@ pub(crate) fn text<'a>(body: &'a Value, member: &str) -> &'a str {
         .unwrap_or_else(|| panic!("`{member}` is not a string in {body}"))
 }
 
-/// The answer of `whoami` to a valid token.
+/// The response of `whoami` to a valid token.
 pub(crate) async fn whoami(server: &TestServer, token: &str) -> Value {
     server.get_as(token, WHOAMI).await.ok()
 }
 
-/// The reply of `whoami` to the access token in an answer.
+/// The reply of `whoami` to the access token in a response.
 pub(crate) async fn whoami_as(server: &TestServer, answer: &Value) -> Reply {
     server.get_as(text(answer, "access_token"), WHOAMI).await
 }

@@ -59,7 +59,7 @@ async fn tok_02_tokens_in_the_query_can_be_disabled() {
     }
 }
 
-/// TOK-03: any two tokens, in any two places.
+/// TOK-03: the test sends any two tokens in any two places.
 #[tokio::test]
 async fn tok_03_a_request_with_two_tokens_is_refused() {
     let server = TestServer::new().await;
@@ -179,7 +179,7 @@ async fn tok_05_a_deactivated_users_token_is_unknown() {
     assert!(body.get("soft_logout").is_none(), "{body}");
 }
 
-/// TOK-06, TOK-12: exact to the millisecond.
+/// TOK-06, TOK-12: the expiry is exact to the millisecond.
 #[tokio::test]
 async fn tok_12_an_expired_token_is_unknown_with_soft_logout() {
     let server = TestServer::with(&[("GATEHOUSE_TOKEN_LIFETIME", "1h")]).await;
@@ -248,7 +248,7 @@ async fn tok_15_a_suspended_account_may_call_whoami() {
     assert_eq!(me["user_id"], "@alice:localhost");
 }
 
-/// TOK-11: any token, valid or not.
+/// TOK-11: the test sends valid and invalid tokens.
 #[tokio::test]
 async fn tok_11_register_ignores_a_users_token() {
     let server = TestServer::new().await;
@@ -275,7 +275,7 @@ async fn tok_11_register_ignores_a_users_token() {
     assert_eq!(accounts(&server), 7);
 }
 
-/// TOK-18: at no log level, in successes and failures.
+/// TOK-18: this applies to every log level, to successes and to failures.
 #[tokio::test]
 async fn tok_18_no_token_appears_in_a_log_or_an_error() {
     // With a single subscriber, a test on another thread could disable a callsite for all threads.

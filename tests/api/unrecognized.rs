@@ -54,7 +54,7 @@ async fn http_09_a_known_path_with_the_wrong_method_is_405() {
     assert_eq!(server.dump(), before);
 }
 
-/// HTTP-10, HTTP-11, HTTP-12: the CORS headers are checked on every answer.
+/// HTTP-10, HTTP-11, HTTP-12: the CORS headers are checked on every response.
 #[tokio::test]
 async fn http_10_options_succeeds_everywhere_and_does_nothing() {
     let server = TestServer::new().await;

@@ -26,7 +26,7 @@ async fn register(server: &TestServer, name: &str, sid: &str) -> Reply {
     register_with(server, "email", name, (sid, "secret")).await
 }
 
-/// 3PID-52: under both prefixes, and repeatedly.
+/// 3PID-52: the button works under both prefixes, and repeatedly.
 #[tokio::test]
 async fn threepid_52_the_confirm_button_validates() {
     for prefix in PREFIXES {

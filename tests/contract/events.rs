@@ -48,7 +48,7 @@ fn app(server: &TestServer, function: &str) -> Arc<App> {
     App::new(config, &aws, clock, Arc::new(SystemRng))
 }
 
-/// The answer that Lambda gets, with lower-case header names and the body as JSON.
+/// The response that Lambda gets, with lower-case header names and the body as JSON.
 async fn invoke(service: Service, event: &Value) -> Value {
     let request: LambdaRequest = serde_json::from_str(&event.to_string()).unwrap();
     let event = LambdaEvent::new(request, Context::default());

@@ -1,4 +1,4 @@
-//! An independent parser: every kind of answer parses as its type in ruma-client-api.
+//! An independent parser: every kind of response parses as its type in ruma-client-api.
 #![expect(
     clippy::unwrap_used,
     reason = "an answer that ruma does not understand ends the test"
@@ -27,7 +27,7 @@ const WHOAMI: &str = "/_matrix/client/v3/account/whoami";
 const VALIDITY: &str = "/_matrix/client/v1/register/m.login.registration_token/validity";
 const TERMS: &str = r#"{"privacy":{"version":"1.2","en":{"name":"Privacy","url":"https://example.org/en"},"de":{"name":"Datenschutz","url":"https://example.org/de"}}}"#;
 
-/// Parses an answer with ruma.
+/// Parses a response with ruma.
 fn read<T: IncomingResponse>(reply: &Reply) -> Result<T, FromHttpResponseError<T::EndpointError>> {
     T::try_from_http_response(as_http(reply))
 }

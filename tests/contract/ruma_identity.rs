@@ -1,5 +1,5 @@
 //! An independent client of identity servers: Gatehouse accepts ruma's requests to bind and unbind,
-//! and ruma parses the answers.
+//! and ruma parses the responses.
 
 use ruma_client_api::account::{
     IdentityServerInfo, ThirdPartyIdRemovalStatus, bind_3pid::v3 as bind, unbind_3pid::v3 as unbind,

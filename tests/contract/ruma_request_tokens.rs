@@ -1,5 +1,5 @@
 //! An independent client that requests messages for an account: Gatehouse accepts ruma's requests,
-//! and ruma parses the answers.
+//! and ruma parses the responses.
 #![expect(
     clippy::unwrap_used,
     reason = "a request that ruma cannot build ends the test"

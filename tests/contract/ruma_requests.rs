@@ -1,5 +1,5 @@
 //! An independent client: Gatehouse accepts the requests that ruma-client-api builds, and ruma
-//! parses the answers.
+//! parses the responses.
 #![expect(
     clippy::unwrap_used,
     reason = "a request that ruma cannot build ends the test"
@@ -187,7 +187,7 @@ async fn uia_62_rumas_terms_and_registration_token_register() {
     );
 }
 
-/// UIA-18, UIA-70: after the page ruma sends the session alone.
+/// UIA-18, UIA-70: after the fallback page is completed, ruma sends the session alone.
 #[tokio::test]
 async fn uia_72_rumas_fallback_acknowledgement_registers() {
     let server = TestServer::with(&[

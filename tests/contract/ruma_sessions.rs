@@ -1,5 +1,5 @@
 //! An independent client that logs in, refreshes, lists its devices and logs out: Gatehouse accepts
-//! ruma's requests, and ruma parses the answers.
+//! ruma's requests, and ruma parses the responses.
 #![expect(
     clippy::unwrap_used,
     reason = "a request that ruma cannot build ends the test"

@@ -1,5 +1,5 @@
 //! An independent client that validates an address: Gatehouse accepts ruma's requests for messages,
-//! and ruma parses the answers. The token is read from the delivered message.
+//! and ruma parses the responses. The token is read from the delivered message.
 #![expect(
     clippy::unwrap_used,
     reason = "a request that ruma cannot build ends the test"
@@ -161,7 +161,7 @@ async fn threepid_40_rumas_mail_request_and_stage_register() {
     assert_eq!(alice.user_id, "@alice:localhost");
 }
 
-/// 3PID-03, 3PID-40, 3PID-41: the code is sent to the `submit_url` of the answer.
+/// 3PID-03, 3PID-40, 3PID-41: the code is sent to the `submit_url` of the response.
 #[tokio::test]
 async fn threepid_41_rumas_text_request_and_stage_register() {
     let server = TestServer::with(&[FLOWS]).await;

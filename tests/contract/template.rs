@@ -74,7 +74,7 @@ fn http_01_r0_and_v3_have_the_same_routes_to_the_same_functions() {
 
 /// HTTP-08, HTTP-09: a request that is not for an endpoint reaches `unrecognized`.
 #[test]
-fn http_10_every_path_answers_options_itself_and_any_other_method_with_unrecognized() {
+fn http_10_other_methods_of_every_path_reach_unrecognized() {
     let template = template();
     for path in ["/", "/{proxy+}"] {
         assert!(
@@ -107,7 +107,7 @@ fn http_10_every_path_answers_options_itself_and_any_other_method_with_unrecogni
 
 /// HTTP-12
 #[test]
-fn http_11_gateway_responses_have_the_cors_headers_of_function_responses() {
+fn http_11_gateway_and_functions_have_the_same_cors_headers() {
     let template = template();
     let mocks = template.routes.iter().filter_map(|route| {
         let Some(Target::Mock(response)) = route.methods.get("OPTIONS") else {

@@ -246,8 +246,7 @@ async fn http_19_the_number_of_additions_is_limited() {
     assert_eq!(removed.count(), (2..=burst + 1).sum::<usize>());
 }
 
-/// For an account, its own actions and the notifications about others: an address of a sign-up is
-/// removed like any other.
+/// An address of a sign-up can be listed and removed like any other.
 #[tokio::test]
 async fn acc3_01_the_address_of_a_sign_up_is_like_any_other() {
     let server = test_server(&[]).await;
@@ -271,8 +270,8 @@ async fn incident_31_a_prepared_addition_does_not_survive_a_reset() {
     let validation = request_reset_token(&server, EMAIL, ALICE, "reset").await;
     validation.validate(&server).await;
     reset(&server, &validation, OTHER_PASSWORD).await.ok();
-    // The request kept the device; the UIA session and the validated session are invalid all the
-    // same.
+    // The request kept the device; the UIA session and the validated session are invalid
+    // nevertheless.
     let session = json!({ "auth": {
         "type": "m.login.password", "session": challenge["session"], "user": "alice", "password": OTHER_PASSWORD,
     } });

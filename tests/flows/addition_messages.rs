@@ -152,7 +152,7 @@ async fn threepid_07_the_text_message_to_an_owner_is_neutral() {
     assert!(!notice.text.bytes().any(|b| b.is_ascii_digit()));
 }
 
-/// One such mail a day in all, whatever requesters do.
+/// An address receives at most one such mail a day, independent of the requests.
 #[tokio::test]
 async fn threepid_07_sign_ups_and_additions_share_one_daily_note() {
     for request in MEDIA {

@@ -97,7 +97,7 @@ async fn incident_10_nothing_that_a_client_sends_is_in_a_message() {
                 .replace(&link, "LINK")
                 .replace(&code, "CODE")
         });
-        // Both are sent at once.
+        // Both messages are sent immediately.
         let mut messages: Vec<_> = messages.collect();
         messages.sort();
         runs.push(messages);

@@ -45,8 +45,8 @@ fn by_address(medium: &str, address: &str, password: &str) -> Value {
     })
 }
 
-/// UIA-45, UIA-46, DIS-23, incident 19, incident 32, L15: with limits on, and thus including their
-/// cost.
+/// UIA-45, UIA-46, DIS-23, incident 19, incident 32, L15: limits are on, so the calls of the limits
+/// are compared too.
 #[tokio::test]
 async fn login_04_failed_logins_are_indistinguishable_by_calls() {
     let settings = [

@@ -229,7 +229,8 @@ async fn threepid_21_a_request_that_sends_nothing_consumes_nothing() {
     assert_eq!(sent(&server).await, 2);
 }
 
-/// Also when the quotas are exhausted: a client that repeats a request has lost the response.
+/// A client that repeats a request may have lost the response, so the repetition succeeds even if
+/// the quotas are exhausted.
 #[tokio::test]
 async fn threepid_21_a_repeated_request_succeeds_on_empty_quotas() {
     let server = test_server(&[LIMITED]).await;

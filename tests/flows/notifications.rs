@@ -158,7 +158,7 @@ async fn http_19_notifications_of_one_kind_are_limited() {
     // Other kinds of notification are not affected.
     let other = notify_alice(&server, &addresses, Notice::PasswordChanged).await;
     assert_eq!(other, 2);
-    // Nor are other accounts.
+    // Other accounts are not affected either.
     let app = another_process(&server);
     let bob = Localpart::stored("bob").unwrap();
     let messages = notify(&app, &bob, &addresses, Notice::AddressAdded)

@@ -31,7 +31,8 @@ fn finish(validation: &ValidationSession, password: &str, session: Option<&str>)
     body
 }
 
-/// PWD-05, PWD-10, PWD-13, UIA-50, UIA-57: request a message, open the link, set the password.
+/// PWD-05, PWD-10, PWD-13, UIA-50, UIA-57: the client requests a message, opens the link and sets
+/// the password.
 #[tokio::test]
 async fn pwd_05_a_validated_address_of_the_account_resets_it() {
     for prefix in PREFIXES {
@@ -76,8 +77,8 @@ async fn pwd_09_a_reset_keeps_devices_on_request() {
     log_in(&server, "alice", OTHER_PASSWORD).await;
 }
 
-/// UIA-54, UIA-15, L7: one validated session, one reset. The same request gets its response again;
-/// another request changes nothing.
+/// UIA-54, UIA-15, L7: one validated session makes one reset. The same request gets its response
+/// again; another request changes nothing.
 #[tokio::test]
 async fn uia_54_a_validated_session_sets_one_password() {
     let server = TestServer::with(&ADDRESSES).await;

@@ -69,5 +69,5 @@ pub(crate) async fn send_until_answered(send: impl AsyncFn() -> Reply) -> Reply 
             return reply;
         }
     }
-    panic!("no answer after thirty attempts");
+    panic!("no final response after thirty attempts");
 }

@@ -1,5 +1,5 @@
 //! Races with random faults: those of DynamoDB under load (conflicts, throttles, unprocessed keys)
-//! and those of networks (lost answers, reset connections, internal errors).
+//! and those of networks (lost responses, reset connections, internal errors).
 //!
 //! Contention alone never causes a 5xx: a request that cannot be served gets a 429, and nothing is
 //! written. A service that fails four times in a row causes a 500; the client's repeated request

@@ -111,7 +111,7 @@ async fn threepid_06_a_free_address_gets_no_message_and_no_validation() {
         assert!(server.messages().is_empty());
         assert_eq!(statuses(&server), expected_statuses(&[("moot", 1)]));
         never_validates(&server, &sid).await;
-        // Nor after the next send attempt.
+        // This does not succeed after the next send attempt either.
         let mut again = request("secret");
         again["send_attempt"] = json!(2);
         assert_eq!(session_for(&server, RESET, &again).await, sid);
@@ -131,7 +131,7 @@ async fn pwd_19_only_a_usable_account_gets_a_reset_message() {
             ("locked", false),
             ("deactivated", false),
         ] {
-            // Before the request, or between it and the delivery.
+            // The status changes before the request, or between the request and the delivery.
             for is_early in [true, false] {
                 let server = with_owner(request, &[]).await;
                 if is_early {

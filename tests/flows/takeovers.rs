@@ -212,7 +212,7 @@ async fn deact_13_an_addition_racing_a_deactivation_leaves_nothing() {
 
 /// HTTP-19: an operation that could not notify the owner is not done.
 #[tokio::test]
-async fn http_19_nobody_hides_a_change_behind_many() {
+async fn http_19_a_change_cannot_be_hidden_among_many() {
     let settings = [&ADDRESSES[..], &[("GATEHOUSE_LIMITS", "on")]].concat();
     let server = TestServer::with(&settings).await;
     let attacker = sign_up_with(&server, "alice", EMAIL, ALICE).await;

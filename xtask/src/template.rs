@@ -130,7 +130,7 @@ fn assemble(sections: &BTreeMap<usize, Section<'_>>) -> Vec<String> {
     lines
 }
 
-/// The paths of the OpenAPI document. Those of the fallback are in infra/api.yaml.
+/// The paths of the OpenAPI document. The paths of the fallback are in infra/api.yaml.
 fn paths(functions: &[Function]) -> Vec<String> {
     let mut lines = Vec::new();
     for function in functions {

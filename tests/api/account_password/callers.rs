@@ -62,7 +62,7 @@ async fn uia_24_without_a_token_the_address_flows_are_offered() {
 
 /// Guests, application services, and accounts that are locked, suspended or deactivated.
 #[tokio::test]
-async fn tok_14_who_may_change_a_password() {
+async fn tok_14_callers_that_may_change_a_password() {
     let server = TestServer::with(&[("GATEHOUSE_GUESTS", "true")]).await;
     let irc = add_appservice(&server, "irc", &[("@irc_.*", true)]).await;
     let guest = register_guest(&server).await;

@@ -46,7 +46,7 @@ async fn http_19_requests_for_messages_are_limited_sent_or_not() {
     }
 }
 
-/// HTTP-19: in `tell` mode, answers about accounts are limited.
+/// HTTP-19: in `tell` mode, responses that disclose an account are limited.
 #[tokio::test]
 async fn threepid_16_in_tell_mode_account_lookups_are_limited() {
     let server = server_with(&[LIMITS, ("GATEHOUSE_THREEPID_PRIVACY", "tell")]).await;
@@ -160,7 +160,7 @@ async fn threepid_16_password_resets_have_quotas_of_their_own() {
     }
 }
 
-/// Likewise for the quotas of number blocks and countries.
+/// Number blocks and countries have separate quotas for password resets too.
 #[tokio::test]
 async fn threepid_16_sign_ups_do_not_use_the_reset_quota_of_blocks() {
     let server = server_with(&[LIMITS]).await;
@@ -267,7 +267,8 @@ async fn http_19_submissions_are_limited() {
     let code = code(&server, &sid, 1);
     let wrong = async || submit(&server, "msisdn", "unknown", "secret", "123456").await;
     assert_eq!(until_refused(wrong).await, (60, 2));
-    // Meanwhile a right code gets the same answer as a wrong one, and no guess is counted.
+    // While guesses are refused, a right code gets the same response as a wrong one, and no guess
+    // is counted.
     let right = async || submit(&server, "msisdn", &sid, "secret", &code).await;
     right().await.error(429, "M_LIMIT_EXCEEDED");
     allowed_after(&server, 2, right).await.ok();

@@ -166,7 +166,8 @@ fn http_06_any_json_is_answered() {
     );
 }
 
-/// HTTP-06, HTTP-16, incidents 18 and 24: any subset of token, `auth` and the other members.
+/// HTTP-06, HTTP-16, incidents 18 and 24: the test sends any subset of token, `auth` and the other
+/// members.
 #[test]
 fn http_16_any_subset_of_members_of_any_type_is_answered() {
     let members = subsequence(MEMBERS.to_vec(), 0..=MEMBERS.len());
@@ -267,7 +268,7 @@ fn huge_and_deep() -> Vec<(String, Option<&'static str>)> {
     ]
 }
 
-/// HTTP-02, HTTP-18, incident 8: as deep and as wide as the size limit allows.
+/// HTTP-02, HTTP-18, incident 8: the bodies are as deep and as wide as the size limit allows.
 #[tokio::test]
 async fn http_16_huge_and_deep_json_is_answered() {
     let server = test_support::TestServer::new().await;

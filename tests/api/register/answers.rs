@@ -1,4 +1,4 @@
-//! Successful answers.
+//! Successful responses.
 
 use std::time::Duration;
 
@@ -89,7 +89,8 @@ async fn uia_02_a_registration_begins_with_a_challenge() {
     "#);
 }
 
-/// TOK-16, TOK-12: a refresh token only on request, and `expires_in_ms` only if the token expires.
+/// TOK-16, TOK-12: the response contains a refresh token only on request, and `expires_in_ms` only
+/// if the token expires.
 #[tokio::test]
 async fn tok_16_a_refresh_token_is_given_on_request() {
     let server = TestServer::with(&[("GATEHOUSE_REFRESHABLE_TOKEN_LIFETIME", "5m")]).await;

@@ -65,7 +65,7 @@ async fn reg_31_appservice_users_are_folded_and_exempt_from_policy() {
     assert_eq!(rows.len(), 1, "rows besides the account: {rows:?}");
 }
 
-/// REG-31, TOK-03, TOK-04, TOK-05: with the token in either place.
+/// REG-31, TOK-03, TOK-04, TOK-05: the token may be in the header or in the query.
 #[tokio::test]
 async fn reg_31_an_appservice_user_needs_the_appservices_token() {
     let server = TestServer::new().await;
@@ -115,7 +115,7 @@ async fn reg_31_an_appservice_user_needs_the_appservices_token() {
     assert_eq!(answer["user_id"], "@irc_bob:localhost");
 }
 
-/// REG-11, REG-12, REG-31: names that an application service may not register.
+/// REG-11, REG-12, REG-31: an application service may not register these names.
 #[tokio::test]
 async fn reg_12_an_appservice_stays_in_its_own_namespace() {
     let server = TestServer::new().await;
@@ -233,8 +233,8 @@ async fn reg_31_a_replaced_token_is_invalid_within_a_minute() {
 #[tokio::test]
 async fn reg_09_a_generated_name_is_in_no_exclusive_namespace() {
     let server = TestServer::with(&[("GATEHOUSE_GUESTS", "true")]).await;
-    // The namespace covers about half of all names: by chance, twenty names outside it are one in a
-    // million.
+    // The namespace covers about half of all names: twenty names outside it have a chance of one in
+    // a million.
     add_appservice(&server, "half", &[("@[a-m0-4].*", true)]).await;
     let body = json!({ "password": PASSWORD, "auth": { "type": "m.login.dummy" } });
     for path in [REGISTER, "/_matrix/client/v3/register?kind=guest"] {

@@ -1,4 +1,4 @@
-//! Registration that is switched off.
+//! Closed registration.
 
 use serde_json::json;
 use test_support::{PASSWORD, PREFIXES, TestServer};
@@ -10,8 +10,8 @@ use crate::api::{
 
 const VALIDITY: &str = "/_matrix/client/v1/register/m.login.registration_token/validity";
 
-/// REG-29, AVAIL-01, RTOK-01: a closed server does not reveal names in use or valid tokens,
-/// whatever the request.
+/// REG-29, AVAIL-01, RTOK-01: a closed server does not reveal names in use or valid tokens in any
+/// response.
 #[tokio::test]
 async fn reg_29_a_closed_server_reveals_nothing() {
     let server = TestServer::with(&[("GATEHOUSE_REGISTRATION", "closed")]).await;

@@ -76,7 +76,7 @@ async fn guest_01_even_a_guests_body_must_be_json() {
     assert_eq!(accounts(&server), 0);
 }
 
-/// GUEST-02, GUEST-03: members of valid and of wrong types.
+/// GUEST-02, GUEST-03: the test sends members of valid and of wrong types.
 #[tokio::test]
 async fn guest_02_all_members_but_the_display_name_are_ignored() {
     let server = TestServer::with(&GUESTS).await;
@@ -115,7 +115,7 @@ async fn guest_04_without_guests_the_answer_is_403_for_any_body() {
     assert_eq!(accounts(&server), 0);
 }
 
-/// GUEST-05, REG-08, REG-35: digits only, which no user may choose.
+/// GUEST-05, REG-08, REG-35: the name consists of digits only. No user may choose such a name.
 #[tokio::test]
 async fn guest_05_guest_names_are_valid_and_unique() {
     let server = TestServer::with(&GUESTS).await;
@@ -158,8 +158,8 @@ async fn guest_06_a_guests_token_ends_with_its_lifetime() {
         .error(401, "M_UNKNOWN_TOKEN");
 }
 
-/// GUEST-08, TOK-09: the same user, no longer a guest. The guest's token is invalid although the
-/// device keeps its ID.
+/// GUEST-08, TOK-09: the upgraded account is the same user and no longer a guest. The guest's token
+/// is invalid although the device keeps its ID.
 #[tokio::test]
 async fn guest_08_a_guest_becomes_a_user_of_the_same_name() {
     let server = TestServer::with(&GUESTS).await;
@@ -202,7 +202,7 @@ async fn guest_08_an_upgrade_on_another_device_ends_the_token_too() {
     whoami(&server, text(&answer, "access_token")).await;
 }
 
-/// GUEST-08, UIA-09: with and without `auth`.
+/// GUEST-08, UIA-09: the test sends the request with and without `auth`.
 #[tokio::test]
 async fn guest_08_an_upgrade_with_a_wrong_token_is_refused() {
     let server = TestServer::with(&GUESTS).await;

@@ -44,9 +44,9 @@ async fn reg_04_ascii_capitals_are_folded() {
     }
 }
 
-/// REG-03, REG-05, REG-06, REG-10, REG-13: every ASCII character, and further characters that are
-/// lookalikes or have broken other servers. No answer depends on the prefix or on `auth`, and
-/// nothing is written.
+/// REG-03, REG-05, REG-06, REG-10, REG-13: the test sends every ASCII character, and further
+/// characters that are lookalikes or have broken other servers. No response depends on the prefix
+/// or on `auth`, and nothing is written.
 #[tokio::test]
 async fn reg_05_illegal_characters_are_refused_before_uia() {
     let server = TestServer::new().await;
@@ -135,7 +135,7 @@ async fn reg_07_a_user_id_of_255_bytes_passes_and_256_fails() {
     }
 }
 
-/// REG-08, REG-09: and a generated name cannot be guessed.
+/// REG-08, REG-09: a generated name cannot be guessed.
 #[tokio::test]
 async fn reg_09_generated_usernames_are_valid_and_unique() {
     let server = TestServer::new().await;
@@ -155,7 +155,7 @@ async fn reg_09_generated_usernames_are_valid_and_unique() {
     assert_eq!(accounts(&server), 20);
 }
 
-/// REG-11, REG-13: in any case, with or without `auth`.
+/// REG-11, REG-13: neither the case of the letters nor `auth` has an effect.
 #[tokio::test]
 async fn reg_11_a_taken_name_is_refused_before_uia() {
     let server = TestServer::new().await;

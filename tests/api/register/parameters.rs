@@ -51,7 +51,7 @@ async fn reg_01_kind_is_user_or_guest_and_nothing_else() {
     assert_eq!(accounts(&server), 2, "the two guests");
 }
 
-/// REG-17, REG-18, TOK-08: including the longest IDs.
+/// REG-17, REG-18, TOK-08: the longest IDs are accepted too.
 #[tokio::test]
 async fn reg_17_a_given_device_id_is_returned_and_created() {
     let (ascii, emoji) = ("D".repeat(255), "\u{1F600}".repeat(255));
@@ -101,7 +101,7 @@ async fn reg_17_an_invalid_device_id_is_refused_before_uia() {
     assert_eq!((accounts(&server), uia_sessions(&server).len()), (0, 0));
 }
 
-/// REG-19, HTTP-26: unchanged, and at most 100 characters.
+/// REG-19, HTTP-26: the name is stored unchanged and has at most 100 characters.
 #[tokio::test]
 async fn reg_19_the_display_name_is_stored_with_the_new_device() {
     let server = TestServer::new().await;
@@ -137,7 +137,8 @@ async fn reg_20_an_inhibited_login_has_no_token_and_no_device() {
     assert!(answer.ok()["access_token"].is_string());
 }
 
-/// REG-23: no 400 before UIA, and the session remains valid for a request with the password.
+/// REG-23: the error comes after UIA, and the session remains valid for a request with the
+/// password.
 #[tokio::test]
 async fn reg_23_a_missing_password_is_reported_after_uia() {
     let server = TestServer::new().await;
@@ -288,7 +289,7 @@ async fn reg_36_a_display_name_alone_keeps_remembered_parameters() {
     assert_eq!(stored.as_deref(), Some("Riot"));
 }
 
-/// HTTP-15, HTTP-16: never converted, and refused before the first 401.
+/// HTTP-15, HTTP-16: a value is never converted, and is refused before the first 401.
 #[tokio::test]
 async fn http_16_a_member_of_the_wrong_type_is_refused() {
     let server = TestServer::new().await;

@@ -9,8 +9,8 @@ use crate::api::{
     threepids::{code, mail_to, server_with, state, submit, text_to},
 };
 
-/// Asserts that a request for a mail returns the session ID only: a mail has no code to type, so the
-/// answer has no `submit_url`.
+/// Asserts that a request for a mail returns the session ID only: a mail has no code to type, so
+/// the response has no `submit_url`.
 pub(in crate::api) async fn assert_mail_request(endpoint: &str, purpose: &str) {
     for prefix in PREFIXES {
         let server = server_with(&[]).await;

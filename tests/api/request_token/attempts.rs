@@ -68,7 +68,7 @@ async fn l6_a_session_and_its_message_are_written_atomically() {
     }
 }
 
-/// 3PID-17: a failed write is reported; a write with only a lost answer is not a failure.
+/// 3PID-17: a failed write is reported; a write with only a lost response is not a failure.
 #[tokio::test]
 async fn threepid_17_failed_writes_do_not_use_up_the_attempt() {
     let server = server_with(&[]).await;

@@ -43,7 +43,7 @@ async fn threepid_01_a_client_secret_is_1_to_255_legal_characters() {
             let body = reply.error(400, "M_INVALID_PARAM");
             assert!(
                 body["error"].as_str().is_some_and(|text| text.len() < 200),
-                "the answer repeats the secret: {body}"
+                "the response repeats the secret: {body}"
             );
         }
     }
@@ -80,7 +80,7 @@ async fn threepid_04_the_answer_has_an_opaque_session() {
     }
 }
 
-/// 3PID-02, 3PID-03: absent or `null`.
+/// 3PID-02, 3PID-03: a `null` member counts as missing.
 #[tokio::test]
 async fn http_15_each_required_member_must_be_present() {
     let server = server_with(&[]).await;
@@ -153,7 +153,7 @@ async fn http_16_members_of_another_type_are_refused() {
     assert_eq!((queued(&server), validations(&server).len()), (0, 0));
 }
 
-/// HTTP-16: the limits of the range.
+/// HTTP-16: the test sends the limits of the range.
 #[tokio::test]
 async fn threepid_20_an_attempt_is_a_non_negative_integer() {
     let server = server_with(&[]).await;
@@ -226,7 +226,7 @@ async fn incident_8_no_member_of_a_request_is_stored_at_any_length() {
     }
 }
 
-/// HTTP-17, 3PID-10: unknown members, and any identity server.
+/// HTTP-17, 3PID-10: unknown members are ignored too.
 #[tokio::test]
 async fn threepid_10_an_identity_server_is_accepted_and_ignored() {
     let server = server_with(&[]).await;

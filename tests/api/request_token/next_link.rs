@@ -10,7 +10,7 @@ use crate::api::{
     threepids::{HOSTS, REQUESTS, address, message_request, server_with},
 };
 
-/// L3: on each of the endpoints.
+/// L3: each of the endpoints checks the link.
 #[tokio::test]
 async fn threepid_31_only_http_and_https_links_are_accepted() {
     let server = server_with(&[HOSTS]).await;

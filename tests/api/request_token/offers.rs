@@ -138,7 +138,7 @@ async fn threepid_08_addresses_outside_the_policy_are_denied() {
         ("email", mail_request("alice@xexample.org"), false),
         ("email", mail_request("alice@exampleXorg.com"), false),
         ("email", mail_request("spam@example.org"), false),
-        // And its canonical form: the long s.
+        // A pattern also matches the canonical form, in which the long s is an s.
         ("email", mail_request("\u{17f}pam2@example.org"), false),
         ("msisdn", text_request("07400 123456"), false),
         ("msisdn", text_request("+44 7400 12 99 99"), false),
@@ -195,7 +195,7 @@ fn sorted_calls(calls: &[Call]) -> Vec<(String, Vec<String>)> {
     sorted_calls
 }
 
-/// 3PID-05, L1, L2, incident 32: a known and an unknown address get the same answers, headers,
+/// 3PID-05, L1, L2, incident 32: a known and an unknown address get the same responses, headers,
 /// reads and writes, and each keeps its session.
 #[tokio::test]
 async fn threepid_15_a_known_address_looks_like_any_other() {

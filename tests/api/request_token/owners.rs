@@ -12,9 +12,9 @@ use crate::api::{
     },
 };
 
-/// 3PID-63: from two spellings too, each validated.
+/// 3PID-63: the requests spell the address in two ways. Every session is validated.
 #[tokio::test]
-async fn threepid_68_of_concurrent_registrations_one_gets_it() {
+async fn threepid_68_concurrent_sign_ups_give_an_address_one_owner() {
     for (medium, path) in MEDIA {
         let server = Arc::new(server_with(&[]).await);
         let mut requests = JoinSet::new();

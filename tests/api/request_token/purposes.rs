@@ -1,4 +1,4 @@
-//! Differences between the three purposes: when their endpoints are enabled, and their answers in
+//! Differences between the three purposes: when their endpoints are enabled, and their responses in
 //! `tell` mode.
 
 use serde_json::json;
@@ -78,7 +78,7 @@ async fn threepid_12_resets_do_not_depend_on_registration_flows() {
     }
 }
 
-/// 3PID-09, incident 29: with no medium enabled.
+/// 3PID-09, incident 29: neither medium is enabled.
 #[tokio::test]
 async fn threepid_12_a_disabled_medium_is_refused_for_accounts_too() {
     let off = [
@@ -139,7 +139,7 @@ async fn threepid_07_in_tell_mode_an_address_of_others_is_in_use() {
     }
 }
 
-/// In both modes no answer depends on the status of the account.
+/// In both modes, no response depends on the status of the account.
 #[tokio::test]
 async fn pwd_19_no_answer_reveals_the_status_of_an_account() {
     for settings in [&[][..], &[TELL]] {

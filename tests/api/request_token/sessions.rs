@@ -16,7 +16,7 @@ use crate::api::{
     },
 };
 
-/// Incident 1: the address of another user, requested with the same secret.
+/// Incident 1: an attacker requests a message to another user's address with the same secret.
 #[tokio::test]
 async fn incident_1_two_addresses_with_one_secret_are_two_sessions() {
     let server = server_with(&[]).await;
@@ -37,7 +37,7 @@ async fn incident_1_two_addresses_with_one_secret_are_two_sessions() {
     }
 }
 
-/// Incident 1: the same with the link of a mail, on its page and with its button.
+/// Incident 1: neither the page nor the button of a link accepts the token for another session.
 #[tokio::test]
 async fn incident_1_a_link_never_validates_another_address() {
     let server = server_with(&[]).await;

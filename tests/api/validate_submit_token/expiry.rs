@@ -16,7 +16,7 @@ async fn register(server: &TestServer, medium: &str, name: &str, sid: &str) -> R
     register_with(server, medium, name, (sid, "secret")).await
 }
 
-/// L6: exact to the millisecond, whether TTL has deleted the row or not.
+/// L6: the expiry is exact to the millisecond, whether TTL has deleted the row or not.
 #[tokio::test]
 async fn threepid_43_a_session_expires_24_hours_after_it_began() {
     for (medium, path) in MEDIA {

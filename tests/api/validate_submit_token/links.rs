@@ -97,13 +97,13 @@ async fn threepid_30_the_confirm_button_redirects_to_next_link() {
         assert_eq!(form_action, format!("form-action 'self' {}", &link[..end]));
         assert_redirect(&pressed, Some(&target.replace("SID", &sid)));
         assert_eq!(state(&server, &sid), "validated");
-        // Opened and confirmed again, it redirects to the same target.
+        // A link that is opened and confirmed again redirects to the same target.
         let (_, again) = confirm_on_page(&server, &fields).await;
         assert_redirect(&again, Some(&target.replace("SID", &sid)));
     }
 }
 
-/// 3PID-32, 3PID-45: in `direct` mode, and with a code in the query.
+/// 3PID-32, 3PID-45: a link in `direct` mode and a code in the query redirect.
 #[tokio::test]
 async fn threepid_30_a_direct_link_redirects_to_next_link() {
     let server = server_with(&[HOSTS, DIRECT]).await;
@@ -242,7 +242,7 @@ async fn threepid_52_opening_the_link_validates_nothing() {
             let status = if method == "OPTIONS" { 200 } else { 405 };
             assert_eq!(reply.status, status, "{method}");
         }
-        // Neither does a `POST` with the fields in the query.
+        // A `POST` with the fields in the query does not validate it either.
         let url = format!("{button}?{}", form(&fields));
         assert_eq!(
             server.send(request("POST", &url, &[], b"")).await.status,

@@ -167,7 +167,7 @@ async fn threepid_45_all_failing_links_get_the_same_page() {
     }
 }
 
-/// 3PID-45: a code in the query of a browser.
+/// 3PID-45: a browser sends the code in the query.
 #[tokio::test]
 async fn threepid_45_a_right_code_in_a_query_validates() {
     let server = server_with(&[]).await;
@@ -183,7 +183,8 @@ async fn threepid_45_a_right_code_in_a_query_validates() {
     assert_eq!(state(&server, &sid), "validated");
 }
 
-/// Incidents 5 and 7: every field of every query and form, on every route with pages.
+/// Incidents 5 and 7: the test covers every field of every query and form, on every route with
+/// pages.
 #[tokio::test]
 async fn incident_5_hostile_values_are_not_echoed() {
     for settings in [&[HOSTS][..], &[HOSTS, DIRECT]] {
@@ -224,7 +225,7 @@ async fn incident_5_hostile_values_are_not_echoed() {
     }
 }
 
-/// Incident 6: pages, and pages that report a failure.
+/// Incident 6: this applies to all pages, including those that report a failure.
 #[tokio::test]
 async fn incident_6_neither_page_nor_refusal_can_be_framed() {
     let server = server_with(&[]).await;
@@ -241,7 +242,7 @@ async fn incident_6_neither_page_nor_refusal_can_be_framed() {
     assert_page(&submit_form(&server, &fields).await, 400);
 }
 
-/// HTTP-18, HTTP-28, incident 8: forms of any size and with any bytes.
+/// HTTP-18, HTTP-28, incident 8: the test sends forms of any size and with any bytes.
 #[tokio::test]
 async fn incident_8_a_form_too_large_is_a_page_and_does_nothing() {
     let server = server_with(&[]).await;

@@ -1,4 +1,4 @@
-//! Submissions that a client sends with `POST`, and their answers.
+//! Submissions that a client sends with `POST`, and their responses.
 
 use serde_json::{Value, json};
 use test_support::PREFIXES;
@@ -108,7 +108,7 @@ async fn threepid_44_malformed_submissions_do_not_count() {
     }
 }
 
-/// 3PID-44: an unknown session, a wrong secret and another medium get the same answer, and do not
+/// 3PID-44: an unknown session, a wrong secret and another medium get the same response, and do not
 /// count as guesses.
 #[tokio::test]
 async fn threepid_44_a_wrong_secret_looks_like_an_unknown_session() {

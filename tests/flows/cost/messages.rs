@@ -91,7 +91,7 @@ async fn deliveries() -> CostTable {
     costs
 }
 
-/// Two round trips, independent of the owner of the address.
+/// A request takes two round trips, independent of the owner of the address.
 #[tokio::test]
 async fn a_message_for_an_account_has_its_known_cost() {
     requests(&[]).await.assert(WITHOUT_LIMITS);

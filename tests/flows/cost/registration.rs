@@ -34,7 +34,7 @@ async fn warm(limits: &str) -> TestServer {
     server.sign_up("taken").await;
     let available = format!("{}/register/available?username=x", PREFIXES[1]);
     server.get(&available).await.ok();
-    // The quotas are full again.
+    // After this time the quotas are full again.
     server.advance(Duration::from_secs(30));
     server
 }

@@ -101,8 +101,8 @@ pub(super) fn same_content(messages: &[Message]) -> bool {
         .all(|two| bare(&two[0]) == bare(&two[1]))
 }
 
-/// Delivers until this call is cut off or has lost its answer and stops there. No later call takes
-/// effect.
+/// Delivers until this call is cut off or has lost its response and stops there. No later call
+/// takes effect.
 async fn deliver_until(server: &TestServer, step: &Step, kind: FaultKind) {
     let (proxy, aws_fakes) = (server.local.proxy(), server.local.aws_fakes());
     proxy.take_calls();
@@ -192,7 +192,7 @@ async fn fault_at_every_step(case: Case) -> Vec<String> {
     report
 }
 
-/// Lease, session, owner, message, status.
+/// The calls are lease, session, owner, message and status.
 #[tokio::test]
 async fn threepid_17_a_crash_loses_no_mail() {
     let case = Case {

@@ -259,7 +259,7 @@ async fn threepid_17_a_medium_that_was_disabled_sends_nothing() {
     assert_eq!(statuses(&server), expected_statuses(&[("failed", 2)]));
     assert!(server.local.aws_fakes().calls().is_empty());
     drop(server);
-    // Nor later, when the medium is enabled again.
+    // The message is not sent later either, when the medium is enabled again.
     let server = TestServer::in_directory(&everything, directory.path()).await;
     run_schedules(&server, 2, LONGEST_WAIT * MINUTE).await;
     assert!(server.messages().is_empty());

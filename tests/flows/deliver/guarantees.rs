@@ -1,4 +1,4 @@
-//! Lost answers and interrupted deliveries: a mail arrives at least once, a text message at most
+//! Lost responses and interrupted deliveries: a mail arrives at least once, a text message at most
 //! once.
 
 use gatehouse_local::{
@@ -8,8 +8,8 @@ use gatehouse_local::{
 
 use super::{FOREVER, content, request_mail, request_text, rows, statuses, test_server, wait};
 
-/// The provider has accepted the message and its answer is lost: a mail is sent again with the same
-/// content, a text message is not.
+/// The provider has accepted the message and its response is lost: a mail is sent again with the
+/// same content, a text message is not.
 #[tokio::test]
 async fn a_lost_answer_repeats_a_mail_and_never_a_text() {
     let server = test_server().await;
@@ -59,7 +59,7 @@ async fn a_text_that_may_have_been_sent_is_never_retried() {
     }
 }
 
-/// The delivery ends after the provider's answer and before the status is written.
+/// The delivery ends after the provider's response and before the status is written.
 #[tokio::test]
 async fn a_missing_status_repeats_a_mail_and_never_a_text() {
     for (by_mail, arrive, end) in [(true, 2, "sent"), (false, 1, "failed")] {
@@ -87,7 +87,8 @@ async fn a_missing_status_repeats_a_mail_and_never_a_text() {
 }
 
 /// The process ends before any one of its calls. A mail arrives at least once, and twice only if
-/// the end came between the provider's answer and the status; a text message arrives at most once.
+/// the end came between the provider's response and the status; a text message arrives at most
+/// once.
 #[tokio::test]
 async fn a_crash_loses_no_mail_and_repeats_no_text() {
     for by_mail in [true, false] {
@@ -125,7 +126,7 @@ async fn a_crash_loses_no_mail_and_repeats_no_text() {
     }
 }
 
-/// A write that happened although its answer was lost is recognised, the lease's too.
+/// A write that happened although its response was lost is recognised, the lease's too.
 #[tokio::test]
 async fn lost_answers_of_dynamodb_repeat_nothing() {
     for nth in [1, 2] {

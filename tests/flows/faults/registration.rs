@@ -44,7 +44,7 @@ async fn sign_up(server: &HashCountingServer, name: &str, token: &str) -> SignUp
             }
             failures.push(status);
             tries += 1;
-            assert!(tries < 20, "no answer to step {step}");
+            assert!(tries < 20, "no final response to step {step}");
         };
         if step == 2 {
             assert_eq!(status, 200, "{reply}");
@@ -119,19 +119,19 @@ async fn sign_ups_with_faults(settings: &[(&str, &str)], times: u64) {
     assert!(summary.injected > calls * 4, "{} faults", summary.injected);
 }
 
-/// REG-14, UIA-15, UIA-60: one fault of each kind at each call.
+/// REG-14, UIA-15, UIA-60: the test injects one fault of each kind at each call.
 #[tokio::test]
 async fn a_sign_up_survives_any_one_fault_at_any_call() {
     sign_ups_with_faults(&[TWO_STAGES], 1).await;
 }
 
-/// With rate limits, so that their calls suffer faults too.
+/// Rate limits are enabled, so that faults occur at their calls too.
 #[tokio::test]
 async fn a_sign_up_with_limits_survives_any_one_fault_at_any_call() {
     sign_ups_with_faults(&[TWO_STAGES, ("GATEHOUSE_LIMITS", "on")], 1).await;
 }
 
-/// With faults that last longer than the retries of the SDK and of the store.
+/// The faults last longer than the retries of the SDK and of the store.
 #[tokio::test]
 async fn a_sign_up_survives_a_fault_that_outlasts_every_retry() {
     sign_ups_with_faults(&[TWO_STAGES], 8).await;

@@ -130,7 +130,7 @@ impl<'a> Client<'a> {
             }
             self.failures.borrow_mut().push(status);
         }
-        panic!("no answer in twenty tries: {path} {body}");
+        panic!("no final response in twenty tries: {path} {body}");
     }
 
     async fn post(&self, path: &str, body: &Value) -> Reply {

@@ -143,8 +143,8 @@ async fn deact_11_after_a_day_unbinding_ends_and_the_record_goes() {
     assert!(!warnings.iter().any(|line| line.contains(ALICE)));
 }
 
-/// IDS-02, IDS-03: nor is a server that is not trusted any more. A record that cannot be read does
-/// not keep the account's rows.
+/// IDS-02, IDS-03: a server that is no longer trusted is not called. A record that cannot be read
+/// does not keep the account's rows.
 #[tokio::test]
 async fn deact_11_an_untrusted_server_is_not_called_later_either() {
     let text = |text: &str| json!({ "S": text });

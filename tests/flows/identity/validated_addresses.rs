@@ -210,7 +210,7 @@ async fn ids_08_a_session_of_this_server_is_checked_locally() {
     assert!(id_server.requests().is_empty());
 }
 
-/// UIA-54: with twenty concurrent requests, and with another one later.
+/// UIA-54: the test sends twenty concurrent requests, and another one later.
 #[tokio::test]
 async fn ids_09_a_session_of_an_id_server_makes_one_account() {
     let id_server = IdServer::start("id.example.org");
@@ -269,7 +269,7 @@ async fn ids_09_a_taken_address_is_disclosed_after_validation() {
         .error(400, "M_THREEPID_IN_USE");
 }
 
-/// PWD-15: with a phone number; the session is spent.
+/// PWD-15: the address is a phone number. The session is spent afterwards.
 #[tokio::test]
 async fn ids_09_a_session_of_an_id_server_resets_a_password_once() {
     let id_server = IdServer::start("id.example.org");
@@ -289,7 +289,7 @@ async fn ids_09_a_session_of_an_id_server_resets_a_password_once() {
         .error(403, "M_FORBIDDEN");
 }
 
-/// DIS-03: only if the client has asked for it.
+/// DIS-03: without a request of the client, the address is not bound.
 #[tokio::test]
 async fn reg_26_an_address_is_bound_if_the_client_asks_for_it() {
     let id_server = IdServer::start("id.example.org");

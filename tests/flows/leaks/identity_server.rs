@@ -98,7 +98,7 @@ async fn deactivated_account(
     assert!(id_server.bindings().is_empty());
 }
 
-/// L4, incident 22: with every behaviour of the identity server.
+/// L4, incident 22: the test covers every behaviour of the identity server.
 #[tokio::test]
 async fn l4_no_secret_of_an_identity_servers_users_leaks() {
     let echo = json!({ "errcode": "M_UNKNOWN", "error": format!("{ADDRESS} {TOKEN}") });

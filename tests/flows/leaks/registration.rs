@@ -84,7 +84,7 @@ async fn incident_12_no_secret_leaks_at_any_moment_of_a_sign_up() {
     assert!(log.text().contains("/register"), "the log is captured");
 }
 
-/// L4, incident 22: in requests that fail.
+/// L4, incident 22: the requests of this test fail.
 #[tokio::test]
 async fn incident_22_no_secret_is_in_the_log_of_a_failure() {
     let (log, _guard) = Log::capture();

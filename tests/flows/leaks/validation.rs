@@ -124,7 +124,7 @@ fn assert_not_in_sessions(server: &TestServer, secrets: &[&str]) {
     }
 }
 
-/// L4, incident 12: at every step of a sign-up with an e-mail and a text message.
+/// L4, incident 12: the test covers every step of a sign-up with an e-mail and a text message.
 #[tokio::test]
 async fn l4_no_secret_of_a_validation_leaks() {
     let (log, _guard) = Log::capture();
@@ -135,7 +135,7 @@ async fn l4_no_secret_of_a_validation_leaks() {
     detector.register(&mail.attempt(Some(&session))).await;
     let link = delivered_secret(&detector, &mail).await;
     let opened = detector.server.get(path_of(&link)).await;
-    // Nor does the request of a crawler, or a damaged link.
+    // The request of a crawler and a damaged link do not validate either.
     detector.check(&opened);
     let broken = detector.server.get(&format!("{}x", path_of(&link))).await;
     assert_eq!(broken.status, 400);
@@ -165,7 +165,7 @@ async fn l4_no_secret_of_a_validation_leaks() {
     assert!(log.text().contains("sent"), "deliver's too");
 }
 
-/// L4: on the fallback pages, where the server itself creates the client secret.
+/// L4: on the fallback pages, the server itself creates the client secret.
 #[tokio::test]
 async fn l4_no_secret_of_a_validation_on_a_page_leaks() {
     let (log, _guard) = Log::capture();

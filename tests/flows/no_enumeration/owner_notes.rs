@@ -157,7 +157,8 @@ async fn threepid_05_a_session_for_a_known_address_never_validates() {
             assert_eq!(confirm(&server, &refusal).await.status, 400);
         }
         server.register(&poll).await.refused("M_UNAUTHORIZED");
-        // Nor after the next send attempt, whether it notifies the owner or not.
+        // The session does not validate after the next send attempt either, whether that notifies
+        // the owner or not.
         request_message(&server, &medium.ask(0, "secret", 2))
             .await
             .ok();

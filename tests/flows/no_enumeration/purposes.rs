@@ -115,18 +115,18 @@ async fn assert_same_for_known_and_unknown(settings: &[(&str, &str)]) {
     }
 }
 
-/// Equal to the byte and to the call, as for a sign-up.
+/// The responses are equal in every byte, and the DynamoDB calls are the same, as for a sign-up.
 #[tokio::test]
 async fn threepid_15_no_purpose_distinguishes_known_addresses() {
     assert_same_for_known_and_unknown(&[]).await;
 }
 
 #[tokio::test]
-async fn threepid_15_for_no_purpose_a_known_address_has_another_quota() {
+async fn threepid_15_no_purpose_has_other_quotas_for_known_addresses() {
     assert_same_for_known_and_unknown(&[LIMITED]).await;
 }
 
-/// With exhausted quotas too, and in every header.
+/// Every header is equal too, also while the quotas are exhausted.
 #[tokio::test]
 async fn threepid_15_for_every_purpose_message_quotas_are_equal() {
     for purpose in ALL_PURPOSES {

@@ -261,7 +261,8 @@ async fn taken_names_and_addresses_are_reported_and_others_imported() {
     assert_eq!(claims(&server).values().collect::<Vec<_>>(), ["bob"]);
 }
 
-/// After interruptions anywhere and concurrent runs, each user exists once and completely.
+/// After an interruption at any call, and after concurrent runs, each user exists once and
+/// completely.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_interrupted_import_continues_where_it_was() {
     let server = Arc::new(TestServer::new().await);

@@ -60,7 +60,7 @@ async fn a_link_from_the_operator_leads_to_a_new_password() {
     assert!(link.starts_with(&url), "{link}");
     let mut body = made["then"]["body"].clone();
     body["new_password"] = OTHER_PASSWORD.into();
-    // Not before the button of its page is pressed, and once.
+    // The reset is done when the button of its page is pressed, and only once.
     server
         .post(PASSWORD_PATH, &body)
         .await
@@ -75,7 +75,7 @@ async fn a_link_from_the_operator_leads_to_a_new_password() {
         .post(PASSWORD_PATH, &body)
         .await
         .refused("M_UNAUTHORIZED");
-    // No mail except the notification.
+    // No mail is sent except the notification.
     server.deliver().await;
     assert_eq!(server.messages().len(), before + 1);
     let secrets = [link, made["client_secret"].as_str().unwrap()];

@@ -75,7 +75,7 @@ async fn incident_31_nothing_started_before_a_reset_survives_it() {
         )
         .await;
     reply.error(403, "M_THREEPID_AUTH_FAILED");
-    // And nobody can register with the address.
+    // No client can register with the address.
     let validation = request_mail(&server, ALICE, "register").await;
     server.deliver().await;
     let mut body = validation.attempt(None);

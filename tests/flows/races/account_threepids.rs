@@ -59,7 +59,7 @@ fn addition(token: &str, name: &str, creds: &Value, uia_request: bool) -> Sent {
 
 /// Every user has a validated session, and one gets the address.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn threepid_68_of_users_who_race_for_an_address_one_gets_it() {
+async fn threepid_68_concurrent_additions_give_an_address_one_owner() {
     let _serial = serial().await;
     for round in 0..8 {
         let uia_request = round % 2 == 0;
@@ -83,9 +83,9 @@ async fn threepid_68_of_users_who_race_for_an_address_one_gets_it() {
     }
 }
 
-/// UIA-54: the same with one session for all users.
+/// UIA-54: all users send the credentials of one session.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn acc3_02_of_users_who_share_a_session_one_gets_the_address() {
+async fn acc3_02_a_session_shared_by_users_adds_its_address_once() {
     let _serial = serial().await;
     for _ in 0..8 {
         let server = Arc::new(test_server(&[]).await);
@@ -115,7 +115,7 @@ async fn acc3_02_of_users_who_share_a_session_one_gets_the_address() {
     }
 }
 
-/// UIA-15: one user, one request, sent many times: one address, one notification.
+/// UIA-15: a user sends one request many times. It adds one address and causes one notification.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn uia_15_an_addition_sent_many_times_is_made_once() {
     let _serial = serial().await;
@@ -144,7 +144,8 @@ async fn uia_15_an_addition_sent_many_times_is_made_once() {
     }
 }
 
-/// With limits too, requests beyond the limit get a response that tells the client to wait.
+/// With rate limits enabled, requests beyond the limit get a response that tells the client to
+/// wait.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn http_19_an_addition_sent_too_often_is_still_answered() {
     let _serial = serial().await;

@@ -66,7 +66,7 @@ async fn uia_15_an_overtaken_final_accepts_its_duplicates_token() {
     }
 }
 
-/// UIA-15, UIA-60: with the token's stage as the last one.
+/// UIA-15, UIA-60: the token's stage is the last one.
 #[tokio::test]
 async fn uia_15_an_overtaken_final_with_the_token_gets_same_bytes() {
     for at in [("BatchGetItem", 1), ("Query", 1), ("TransactWriteItems", 1)] {

@@ -69,7 +69,7 @@ async fn run_during_delay(
     (reply.status.as_u16(), reply.json())
 }
 
-/// PWD-08: also with the ID of the device that the change keeps.
+/// PWD-08: a login with the ID of the device that the change keeps fails too.
 #[tokio::test]
 async fn pwd_08_a_login_that_races_a_password_change_fails() {
     for same in [true, false] {
@@ -143,7 +143,7 @@ async fn out_02_a_kept_device_does_not_survive_its_own_logout() {
     assert!(!alice.is_valid(&server).await);
 }
 
-/// A lost answer of DynamoDB and conflicts with other writes do not make a login fail.
+/// A lost response of DynamoDB and conflicts with other writes do not make a login fail.
 #[tokio::test]
 async fn a_login_survives_faults_of_dynamodb() {
     let server = TestServer::new().await;

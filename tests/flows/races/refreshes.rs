@@ -100,7 +100,7 @@ async fn refr_03_many_first_uses_of_a_new_token_all_succeed() {
     refresh(&server, &first).await.error(401, "M_UNKNOWN_TOKEN");
 }
 
-/// The answer of DynamoDB is lost, or the response to the client, which repeats the request.
+/// The response of DynamoDB is lost, or the response to the client, which repeats the request.
 #[tokio::test]
 async fn refr_03_a_lost_response_ends_no_session() {
     let (server, first) = alice().await;

@@ -138,7 +138,7 @@ async fn incident_20_concurrent_finals_spend_a_one_use_token_once() {
     }
 }
 
-/// With the token's stage as the last one.
+/// The token's stage is the last one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn incident_20_concurrent_finals_with_a_token_spend_it_once() {
     let _serial = serial().await;
@@ -204,7 +204,7 @@ async fn l5_a_hundred_sign_ups_with_a_one_use_token_make_one_account() {
     assert_eq!(users(&server).len(), 1);
 }
 
-/// UIA-60: with a session each, in which the token's stage was completed before.
+/// UIA-60: each request has its own session, in which the token's stage was completed before.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn uia_60_many_sessions_with_a_one_use_token_make_one_account() {
     let _serial = serial().await;
@@ -275,7 +275,7 @@ async fn uia_60_a_token_in_shares_is_neither_overspent_nor_blocked() {
     }
 }
 
-/// UIA-15: one session, different parameters.
+/// UIA-15: the requests have one session and different parameters.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn uia_15_racing_finals_with_different_names_make_one_account() {
     let _serial = serial().await;

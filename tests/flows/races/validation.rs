@@ -145,7 +145,7 @@ fn assert_one_winner(replies: &[Reply]) {
 
 /// REG-28, 3PID-68: each has a validated session, and one gets the address.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn reg_28_of_sign_ups_that_race_for_an_address_one_gets_it() {
+async fn reg_28_racing_sign_ups_with_an_address_make_one_account() {
     let _serial = serial().await;
     for (kind, claim) in [(EMAIL, CLAIM), (MSISDN, "msisdn#447400123456")] {
         for in_session in [false, true] {

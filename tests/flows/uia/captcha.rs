@@ -58,7 +58,7 @@ impl Provider {
         self.state.forms.lock().unwrap().clone()
     }
 
-    /// Releases the answers that were held back.
+    /// Releases the responses that were held back.
     fn release(&self) {
         self.state.open.store(true, Ordering::SeqCst);
         self.state.disclosing();
@@ -117,7 +117,7 @@ impl State {
         let success = json!({ "success": first, "hostname": "localhost" }).to_string();
         let (status, body) = match response.split('-').next().unwrap() {
             "good" => ("200 OK", success),
-            // Two requests arrive before the first is accepted, and its answer is sent before the
+            // Two requests arrive before the first is accepted, and its response is sent before the
             // rejection of the other.
             "held" => {
                 self.wait(|| {
@@ -308,7 +308,8 @@ async fn uia_47_the_loser_of_two_submissions_sees_the_stage_done() {
     assert_users(&server, &["alice"]);
 }
 
-/// UIA-15, UIA-47: with the captcha as the last stage, with a chosen name and without.
+/// UIA-15, UIA-47: the captcha is the last stage. The test registers with a chosen name and without
+/// one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn uia_15_the_loser_of_two_captchas_gets_the_same_account() {
     for parameters in [

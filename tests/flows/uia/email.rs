@@ -26,7 +26,7 @@ fn poll(session: &str) -> Value {
     json!({ "auth": { "session": session } })
 }
 
-/// UIA-50, UIA-57: as a client does it, with either prefix.
+/// UIA-50, UIA-57: the test sends the requests of a client, with either prefix.
 #[tokio::test]
 async fn uia_57_a_sign_up_waits_until_the_link_is_confirmed() {
     for prefix in PREFIXES {
@@ -76,7 +76,7 @@ async fn uia_57_a_sign_up_waits_until_the_link_is_confirmed() {
     }
 }
 
-/// UIA-11: everything in one request, without a session.
+/// UIA-11: one request without a session contains everything.
 #[tokio::test]
 async fn uia_11_a_validated_address_signs_up_in_one_request() {
     let server = test_server(EMAIL).await;
@@ -214,7 +214,7 @@ async fn uia_16_an_address_may_be_any_stage_of_a_flow() {
             validation.validate(&server).await;
         }
         let (_, session) = server.begin(&registration("alice")).await;
-        // Out of order no stage counts.
+        // A stage that is out of order does not count.
         for later in &order[1..] {
             let body = complete(&server, later, &session, &validation, &token).await;
             assert_eq!(body["completed"], json!([]), "{later} of {order:?}");

@@ -174,7 +174,7 @@ async fn uia_72_submitting_the_page_completes_the_stage() {
     }
 }
 
-/// UIA-16 on pages
+/// UIA-16: the page of a later stage shows an error while an earlier one is incomplete.
 #[tokio::test]
 async fn uia_16_a_page_out_of_order_completes_nothing() {
     let server = TestServer::with(&[TWO_STAGES]).await;

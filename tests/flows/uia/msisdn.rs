@@ -18,7 +18,7 @@ async fn test_server(offered: &str) -> TestServer {
     TestServer::with(&[flows(offered), MAIL, SMS]).await
 }
 
-/// UIA-50, UIA-57: as a client does it, with either prefix.
+/// UIA-50, UIA-57: the test sends the requests of a client, with either prefix.
 #[tokio::test]
 async fn uia_57_a_sign_up_waits_until_the_code_is_submitted() {
     for prefix in PREFIXES {

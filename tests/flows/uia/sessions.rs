@@ -236,7 +236,7 @@ async fn uia_20_later_parameters_are_validated_again() {
     assert_users(&server, &["bob", "taken"]);
 }
 
-/// UIA-20: the password that was sent last counts.
+/// UIA-20: the account gets the password that was sent last.
 #[tokio::test]
 async fn uia_20_a_later_name_is_checked_with_the_stored_password() {
     let server = TestServer::with(&[("GATEHOUSE_PASSWORD_MIN_SCORE", "3")]).await;

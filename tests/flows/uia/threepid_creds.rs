@@ -44,7 +44,7 @@ async fn uia_51_credentials_are_accepted_in_every_spelling() {
         |validation, _| json!({ "threepidCreds": validation.creds() }),
         |validation, _| json!({ "threepid_creds": [validation.creds()] }),
         |validation, _| json!({ "threepidCreds": [validation.creds()] }),
-        // As Element's dialogs send it: both at once.
+        // Element's dialogs send both names at once.
         |validation, _| json!({ "threepid_creds": validation.creds(), "threepidCreds": validation.creds() }),
         |validation, _| json!({ "threepid_creds": validation.creds(), "threepidCreds": [validation.creds()] }),
         // The specification's own name takes precedence.
@@ -103,7 +103,7 @@ async fn uia_51_credentials_of_another_type_are_rejected() {
             reply.error(400, "M_BAD_JSON");
         }
     }
-    // UIA-27: a missing member is another error.
+    // UIA-27: a missing member gets another error.
     for members in [
         json!({}),
         json!({ "threepid_creds": null }),

@@ -50,8 +50,8 @@ fn assert_error_form(reply: &Reply, status: u16, expected: &[&str]) {
     assert_eq!(fields(&text), expected, "{text}");
 }
 
-/// UIA-70 to UIA-73: ask, send, wait, confirm in another browser; then the page continues by
-/// itself.
+/// UIA-70 to UIA-73: the page asks for an address, sends a mail and waits. It continues by itself
+/// after the link is confirmed in another browser.
 #[tokio::test]
 async fn uia_72_the_page_for_mail_asks_sends_and_waits() {
     for prefix in PREFIXES {
@@ -94,7 +94,8 @@ async fn uia_72_the_page_for_mail_asks_sends_and_waits() {
     }
 }
 
-/// UIA-70 to UIA-73: ask, send, a wrong code, the right one.
+/// UIA-70 to UIA-73: the page asks for a number, sends a code, rejects a wrong code and accepts the
+/// right one.
 #[tokio::test]
 async fn uia_72_the_page_for_phones_asks_sends_and_takes_the_code() {
     for prefix in PREFIXES {
@@ -160,7 +161,8 @@ async fn l18_the_page_takes_five_wrong_codes_then_a_new_message() {
     is_final(&submit(&server, &path, &format!("action=check&code={code}")).await);
 }
 
-/// UIA-72: again, and to another address; the first address is not attached.
+/// UIA-72: the page sends a message again, and to another address. The first address is not
+/// attached.
 #[tokio::test]
 async fn uia_72_the_page_sends_again_or_to_another_address() {
     let server = test_server(EMAIL).await;
@@ -217,8 +219,8 @@ async fn uia_16_a_page_sends_nothing_while_another_stage_is_next() {
     }
 }
 
-/// UIA-73: nor does a page without a session, with an expired session, or for a medium that is not
-/// offered.
+/// UIA-73: a page sends nothing without a session, with an expired session, or for a medium that is
+/// not offered.
 #[tokio::test]
 async fn uia_73_a_page_without_a_valid_session_sends_nothing() {
     for (kind, form) in [(EMAIL, ASK_MAIL), (MSISDN, ASK_TEXT)] {

@@ -13,7 +13,7 @@ use crate::flows::{
     },
 };
 
-/// L4: for a reset and for an address to be added, for requests with a message and without one.
+/// L4: the test covers resets and additions, and requests with a message and without one.
 #[tokio::test]
 async fn l4_no_secret_of_a_message_for_an_account_leaks() {
     for purpose in [RESET, ADD] {
