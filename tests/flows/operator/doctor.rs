@@ -154,7 +154,7 @@ async fn the_secret_is_read_where_the_functions_read_it() {
     let tables = ("GATEHOUSE_TABLES", "other");
     let named = of([tables, ("GATEHOUSE_SECRET_ARN", KEY_RING)]);
     let refused = named.clone().with_secrets(&aws).await.unwrap_err();
-    assert!(refused.to_string().contains("refuses"), "{refused}");
+    assert!(refused.to_string().contains("rejected"), "{refused}");
     let root = "0123456789abcdef0123456789abcdef";
     let secret = json!({ "current": root, "next": "f".repeat(32) }).to_string();
     server.local.aws_fakes().set_secret(&secret);
