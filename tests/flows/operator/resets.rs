@@ -120,7 +120,7 @@ async fn incident_13_unusable_accounts_get_no_operator_reset() {
         assert!(
             error_of("reset-link", name)
                 .await
-                .contains("no e-mail address")
+                .contains("with an e-mail address")
         );
     }
     set_status(&server, "alice", "locked");
