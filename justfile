@@ -1,10 +1,10 @@
-# Tasks for developers. `just` lists them; CONTRIBUTING.md explains when to use which.
+# Tasks for developers. `just` lists them; CONTRIBUTING.md explains when to run which tests.
 
 # List the tasks
 default:
     @just --list --unsorted
 
-# Check that everything compiles
+# Check that the whole workspace compiles
 check:
     cargo check --workspace --all-targets --locked
 
@@ -32,7 +32,7 @@ test-quick *ARGS:
 test-full *ARGS:
     cargo nextest run --workspace --profile full {{ ARGS }}
 
-# Run all Rust tests; needs nothing but Rust
+# Run all Rust tests (needs only Rust and a C compiler)
 test *ARGS:
     cargo test --workspace {{ ARGS }}
 
@@ -44,15 +44,15 @@ test-all:
 ci *STEPS:
     .ci/run {{ STEPS }}
 
-# Run the pages in headless Chromium
+# Test the pages in headless Chromium
 test-browser *ARGS:
     tests/browser/run {{ ARGS }}
 
-# Run the client libraries js, nio and rust-sdk against a server
+# Test with the client libraries js, nio and rust-sdk
 test-clients *ARGS:
     tests/clients/run {{ ARGS }}
 
-# Run the handlers over DynamoDB Local and moto
+# Test the handlers with DynamoDB Local and moto
 test-dynamodb *ARGS:
     tests/dynamodb-compat/run {{ ARGS }}
 
@@ -60,11 +60,11 @@ test-dynamodb *ARGS:
 test-infra *ARGS:
     tests/infra/run {{ ARGS }}
 
-# Run Sydent, an identity server, against a server
+# Test with Sydent, an identity server
 test-identity-server *ARGS:
     tests/identity-server/run {{ ARGS }}
 
-# Run the functions under the Lambda runtime interface emulator
+# Test the functions under the Lambda runtime interface emulator
 test-lambda-rie *ARGS:
     tests/lambda-rie/run {{ ARGS }}
 
@@ -76,11 +76,11 @@ test-sam-local *ARGS:
 test-lambda-watch *ARGS:
     tests/lambda-rie/watch {{ ARGS }}
 
-# Run sytest from a checkout of it
+# Run sytest; SYTEST is a checkout of it
 test-sytest SYTEST *FILES:
     tests/sytest/run {{ SYTEST }} {{ FILES }}
 
-# Run the timing side-channel test; needs an idle machine
+# Run the timing side-channel test (needs an idle machine)
 test-timing *ARGS:
     tests/timing/run {{ ARGS }}
 
@@ -108,7 +108,7 @@ admin *ARGS:
 services *ARGS:
     cargo run -- services {{ ARGS }}
 
-# Build the functions and serve them with `sam local start-api` (needs Docker and, in a second terminal, the services as docs/development.md starts them)
+# Build the functions and serve them with `sam local start-api` (needs Docker and the services, see docs/development.md)
 deploy-local *ARGS:
     sam build
     sam local start-api {{ ARGS }}

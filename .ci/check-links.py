@@ -27,7 +27,7 @@ HTML_LINK = re.compile(r"<(?:a|img)\b[^>]*\b(?:href|src)=[\"']([^\"']+)[\"']")
 HTML_ID = re.compile(r"<\w+\b[^>]*\b(?:id|name)=[\"']([^\"']+)[\"']")
 HEADING = re.compile(r"^\s{0,3}#{1,6}\s+(.*?)\s*#*\s*$")
 EXTERNAL = re.compile(r"^[a-z][a-z0-9+.-]*:|^//", re.IGNORECASE)
-# A path in backquotes, with what may follow it: a line number, arguments.
+# A path in backquotes; a line number or arguments may follow it.
 PATH = re.compile(r"^([\w.-]+(?:/[\w.-]+)+/?)(?::\d+)?(?:\s.*)?$")
 
 
@@ -38,7 +38,7 @@ def markdown_files():
 
 
 def prose(text):
-    """A Markdown text whose code blocks are empty lines."""
+    """Returns the Markdown text with empty lines in place of code blocks."""
     lines, fence = [], None
     for line in text.splitlines():
         mark = FENCE.match(line)
@@ -52,7 +52,7 @@ def prose(text):
 
 
 def anchor(heading):
-    """The anchor that GitHub and mdBook make of a heading."""
+    """Returns the anchor that GitHub and mdBook generate for a heading."""
     text = re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", heading)
     text = re.sub(r"<[^>]*>", "", text).replace("`", "")
     return re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-")
@@ -76,7 +76,7 @@ def line_of(text, position):
 
 
 def links(text):
-    """The targets of the links in a text without code blocks, each with its line. Text in backquotes is not a link."""
+    """Yields line and target of each link in a text without code blocks. Text in backquotes is not a link."""
     bare = CODE.sub(lambda code: re.sub(r"[^\n]", "x", code[0]), text)
     for pattern in (INLINE_LINK, REFERENCE, HTML_LINK):
         for link in pattern.finditer(bare):
@@ -84,13 +84,13 @@ def links(text):
 
 
 def paths(text):
-    """The text in backquotes in a text without code blocks, with its line."""
+    """Yields line and content of each code span in a text without code blocks."""
     for code in CODE.finditer(text):
         yield line_of(text, code.start()), code[2]
 
 
 def missing_target(page, target, read):
-    """The reason why a link leads nowhere, or None."""
+    """Returns the reason why the target of a link does not exist, or None."""
     if EXTERNAL.match(target):
         return None
     path, _, fragment = target.partition("#")
@@ -108,7 +108,7 @@ def missing_target(page, target, read):
 
 
 def missing_path(page, code, directories):
-    """The path that is named in backquotes and does not exist, or None."""
+    """Returns the path in a code span if it does not exist, otherwise None."""
     match = PATH.match(code)
     if not match or match[1].split("/")[0] not in directories:
         return None

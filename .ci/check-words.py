@@ -24,27 +24,26 @@ LIST = ".ci/retired-words.txt"
 # written by this project.
 UNCHECKED = [LIST, ".ci/check-words.py", "*.lock", "*package-lock.json", "LICENSE"]
 
-# The start of a sentence: the start of a line behind comment, list and table marks, or behind the
-# end of another sentence.
+# The start of a sentence: the start of a line after comment, list and table marks, or the end of another sentence.
 SENTENCE_START = r"(?:^[\s/!#>*|\-\"'`(]*|[.:;?!|]\s+|//[/!]?\s+|#\s+)"
 # `sendAttempt` and `HOUSE_BUILDS` are each two words.
 CAMEL_CASE = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
 class Word:
-    """A retired word: its pattern, its replacement and the number of hits that are left."""
+    """A retired word: its pattern, its replacement and the number of hits that may remain."""
 
     def __init__(self, pattern, replacement, at_most):
         self.pattern = pattern
         self.replacement = replacement
         self.at_most = at_most
         expression = SENTENCE_START + pattern[1:] if pattern.startswith("^") else r"\b" + pattern
-        # A pattern without capitals matches in any case; one with capitals is a type or a sentence start.
+        # A pattern without capitals matches in any case. A pattern with capitals is a type or a sentence start.
         flags = re.IGNORECASE if pattern == pattern.lower() else 0
         self.expression = re.compile(expression + r"(?!\w)", flags)
 
     def found_in(self, line, split):
-        """The text of the first hit in a line as it is, or in the line split into words."""
+        """Returns the first hit in the line, or in the line split into words."""
         hit = self.expression.search(line) or self.expression.search(split)
         return hit.group().strip() if hit else None
 
@@ -63,7 +62,7 @@ class Allowance:
 
 
 def read_list(text):
-    """The words and the allowances of the list; ends the program if a line is neither."""
+    """Returns the words and the allowances of the list. Ends the program if a line is neither."""
     words, allowances = [], []
     for number, line in enumerate(text.splitlines(), 1):
         line = line.split(" # ")[0].strip()
@@ -121,7 +120,7 @@ def hits_in(path, lines, words, allowances):
 
 
 def check_matching():
-    """The check itself can fail: a list and a text with known hits."""
+    """Tests this script with a list and a text that has known hits."""
     words, allowances = read_list(
         "house -> server\nVerdict -> StageOutcome\n^who -> the actor\n^Whose -> the noun\nallow data/*: house\n"
     )
@@ -153,7 +152,7 @@ def summarize(hits):
 
 
 def set_limits(counts):
-    """Gives each word of the list its present number of hits as a limit."""
+    """Writes the current number of hits of each word into the list, as its limit."""
     lines = []
     for line in (ROOT / LIST).read_text(encoding="utf-8").splitlines():
         word = None if line.startswith("#") else re.fullmatch(r"(.+?) -> (.+?)(?: \(at most \d+\))?", line)
