@@ -159,7 +159,7 @@ impl Entry {
             password: user.password_hash.map(|phc| PasswordHash {
                 phc,
                 pepper: pepper.map(str::to_owned),
-                set: now,
+                changed_at: now,
             }),
             addresses: user.addresses,
         };

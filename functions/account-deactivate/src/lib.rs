@@ -135,7 +135,7 @@ impl Subject {
                 if facts.account.status == AccountStatus::Locked {
                     return Err(AuthenticationError::Locked.into());
                 }
-                let changed_at = facts.password.map(|password| password.set);
+                let changed_at = facts.password.map(|password| password.changed_at);
                 if facts.account.epoch != verified.epoch
                     || changed_at != Some(verified.password_changed_at)
                 {

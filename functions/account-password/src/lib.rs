@@ -166,7 +166,7 @@ async fn finish(
         password: hash?,
         device_logout: logout,
         known: verified.map(|verified| verified.password_changed_at),
-        proof: subject.validated,
+        validated: subject.validated,
         messages,
         now: app.clock.now(),
     };

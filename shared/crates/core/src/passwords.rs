@@ -200,7 +200,7 @@ impl Worker {
         Ok(PasswordHash {
             phc: own.to_string(),
             pepper: pepper.map(|pepper| pepper.id.clone()),
-            set: Timestamp::default(),
+            changed_at: Timestamp::default(),
         })
     }
 
