@@ -8,7 +8,7 @@
 use askama::Template;
 use shared::{outbox::Notice, secrets::Secret, threepid_validation::ValidationPurpose};
 
-/// A message, in one medium.
+/// A message to one recipient.
 #[derive(Debug)]
 pub(crate) enum Message {
     /// An e-mail.
@@ -30,13 +30,13 @@ pub(crate) enum Mail {
         /// me".
         confirmation_page: bool,
     },
-    /// Someone requested an account for the address, which already belongs to one (3PID-05). Only the
-    /// owner of the mailbox learns that.
+    /// A client requested an account for the address, which already belongs to an account (3PID-05). Only the
+    /// owner of the mailbox is informed of that.
     HasAccount,
-    /// Someone requested to add the address to an account, and it already belongs to one (3PID-07).
-    /// Only the owner of the mailbox learns that.
+    /// A client requested to add the address to an account, but the address already belongs to an account
+    /// (3PID-07). Only the owner of the mailbox is informed of that.
     InUse,
-    /// A change of an account that had the address. The text does not name the account, because the
+    /// An account that had the address was changed. The text does not name the account, because the
     /// address may belong to another person by now.
     Notice {
         /// The change.
@@ -57,11 +57,11 @@ pub(crate) enum Sms {
         /// The code.
         code: Secret,
     },
-    /// Someone requested an account for the number, which already belongs to one. Phone numbers are
-    /// reassigned, so the text does not say that an account has the number.
+    /// A client requested an account for the number, which already belongs to an account. Phone numbers are
+    /// reassigned, so the text does not mention that account.
     HasAccount,
-    /// Someone requested to add the number to an account, and it already belongs to one. The text does
-    /// not say that either.
+    /// A client requested to add the number to an account, but the number already belongs to an account. The
+    /// text does not mention that account either.
     InUse,
 }
 
@@ -105,7 +105,7 @@ struct SmsTemplate<'a> {
 }
 
 impl Message {
-    /// The kind of the message, in logs and SES tags.
+    /// The kind of the message for logs and SES tags.
     pub(crate) const fn kind(&self) -> &'static str {
         match self {
             Self::Mail(mail) => mail.kind(),

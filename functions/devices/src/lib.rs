@@ -16,7 +16,7 @@ use shared::{
     tokens,
 };
 
-/// The most devices in a response, because Lambda limits the size of a response.
+/// The maximum number of devices in a response, because Lambda limits the size of a response.
 const MAX_DEVICES: usize = 1000;
 
 /// The response body.
