@@ -52,7 +52,7 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
         return Err(MatrixError::new(ErrorCode::MissingParam, "`devices` is missing").into());
     };
     if devices.len() > MAX_DEVICES {
-        let message = "`devices` names too many devices at once";
+        let message = "`devices` has too many entries. Use several requests";
         return Err(MatrixError::new(ErrorCode::InvalidParam, message).into());
     }
     // Invalid IDs are skipped, because no device can have such an ID.

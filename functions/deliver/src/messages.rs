@@ -11,20 +11,20 @@ use shared::{outbox::Notice, secrets::Secret, threepid_validation::ValidationPur
 /// A message to one recipient.
 #[derive(Debug)]
 pub(crate) enum Message {
-    /// An e-mail.
+    /// An e-mail, sent through SES.
     Mail(Mail),
-    /// A text message.
+    /// A text message, sent through SNS.
     Sms(Sms),
 }
 
-/// An e-mail.
+/// The content of an e-mail.
 #[derive(Debug)]
 pub(crate) enum Mail {
     /// The link that validates an address.
     Link {
-        /// The purpose of the validation.
+        /// The purpose of the validation session.
         purpose: ValidationPurpose,
-        /// The link.
+        /// The URL of the link, which contains a token.
         link: Secret,
         /// Whether the link leads to a page that asks for confirmation and has the button "It was not
         /// me".
@@ -54,7 +54,7 @@ pub(crate) enum Sms {
     Code {
         /// The purpose of the validation.
         purpose: ValidationPurpose,
-        /// The code.
+        /// The code, in decimal digits.
         code: Secret,
     },
     /// A client requested an account for the number, which already belongs to an account. Phone numbers are
@@ -68,7 +68,7 @@ pub(crate) enum Sms {
 /// The server, for the texts of messages.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ServerInfo<'a> {
-    /// The server name.
+    /// The server name, with its port if it has one.
     pub(crate) name: &'a str,
     /// Whether users can set a new password by e-mail.
     pub(crate) password_reset: bool,

@@ -27,9 +27,9 @@ use shared::{
 /// The response to a `GET`.
 #[derive(Debug, Serialize)]
 pub struct Response {
-    /// The device ID.
+    /// The device ID of the path.
     pub device_id: String,
-    /// The display name.
+    /// The display name, if the device has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub display_name: Option<String>,
 }

@@ -26,12 +26,12 @@ pub struct Response {
     pub devices: Vec<Device>,
 }
 
-/// A device.
+/// A device that is logged in.
 #[derive(Debug, Serialize)]
 pub struct Device {
-    /// The device ID.
+    /// The device ID, unique for the user.
     pub device_id: String,
-    /// The display name.
+    /// The display name, if the device has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub display_name: Option<String>,
 }

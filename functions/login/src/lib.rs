@@ -29,7 +29,7 @@ const APPSERVICE: &str = "m.login.application_service";
 /// The response body of a login (LOGIN-03).
 #[derive(Debug, Serialize)]
 pub struct Response {
-    /// The user ID.
+    /// The complete user ID: `@localpart:server`.
     pub user_id: String,
     /// The server name. The member is deprecated, but still sent (DIS-22).
     pub home_server: String,

@@ -11,7 +11,7 @@ use shared::{
 /// The response body (REG-20, REG-21).
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Response {
-    /// The user ID.
+    /// The complete user ID: `@localpart:server`.
     pub user_id: String,
     /// The server name. The member is deprecated, but clients still read it (REG-21).
     pub home_server: String,
