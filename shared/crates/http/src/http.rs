@@ -88,7 +88,7 @@ impl Response {
         }
     }
 
-    /// A 200 with a JSON body.
+    /// A 200 response with a JSON body.
     pub fn ok(body: &impl Serialize) -> Self {
         Self::json(StatusCode::OK, body)
     }

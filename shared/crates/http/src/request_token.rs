@@ -18,7 +18,7 @@ use crate::{
     threepids::{self, Medium, link},
 };
 
-/// The response (3PID-04).
+/// The body of the response (3PID-04).
 #[derive(Debug, Clone, Serialize)]
 pub struct RequestTokenResponse {
     /// The ID of the validation session.
@@ -178,8 +178,8 @@ impl CommonMembers {
     }
 }
 
-/// The error if this server does not send the message. If the client names an identity server, the error says that this
-/// server does not trust it (3PID-09, 3PID-12).
+/// The error if this server does not send the message. If the client names an identity server, the error is
+/// M_SERVER_NOT_TRUSTED (3PID-09, 3PID-12).
 fn unsupported(body: &Body) -> Result<MatrixError, MatrixError> {
     Ok(match body.optional::<String>("id_server")? {
         Some(_) => MatrixError::new(
