@@ -157,8 +157,8 @@ pub async fn remove(
     Err(StoreError::Contended.into())
 }
 
-/// Reads the account again. Fails if its token epoch has changed, for example by a password change: the access token may
-/// still be valid, but the authentication of the request is not, so the client must send the request again.
+/// Reads the account again. Fails if its token epoch has changed, for example by a password change. The access token
+/// may still be valid, but the authentication of the request is not, so the client must send the request again.
 async fn reload_owner(
     app: &App,
     request: &Request,

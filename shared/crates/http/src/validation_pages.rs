@@ -108,7 +108,7 @@ pub fn validated_page(app: &App, session: MatchedSession) -> Response {
     }
 }
 
-/// The page after the recipient has reported that they did not request the e-mail.
+/// The page after the recipient of the e-mail has reported that they did not request it.
 pub fn not_me_page(app: &App) -> Response {
     let text = "The link no longer works, and your address was not used. You do not need to do anything else.";
     pages::message(&app.config, StatusCode::OK, "Report received", text)
