@@ -196,7 +196,7 @@ pub struct MatrixError {
     pub soft_logout: bool,
     /// Whether the body also has `success: false`, as responses of identity servers do (DIS-16).
     pub unsuccessful: bool,
-    /// Status and errcode of an identity server. They replace those of `code` (IDS-07).
+    /// The status and errcode from an identity server. They replace the status and errcode of `code` (IDS-07).
     pub relayed: Option<(StatusCode, String)>,
     /// The cause, for the log.
     #[source]

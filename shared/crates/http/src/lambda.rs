@@ -2,7 +2,7 @@
 //!
 //! Starts a function, converts events to [`Request`]s and [`Response`]s to events, and logs each
 //! request once, including failed ones. A [`Rejection`] of a handler becomes a response. Lambda
-//! never receives an `Err`, because it would count that as a failed invocation.
+//! never receives an `Err`, because Lambda would report a failed invocation.
 
 mod environment;
 
@@ -327,8 +327,8 @@ fn into_event(response: Response) -> ::http::Response<Body> {
 /// the encoded query still fits in a URL. A longer query of a REST API is ignored.
 const MAX_QUERY_BYTES: usize = 16 * 1024;
 
-/// Removes the headers and queries for which `lambda_http` would panic: it builds the request's URL
-/// from them. That URL is not used, because path and query come from the event itself.
+/// Removes the headers and queries for which `lambda_http` would panic while it builds the request's URL
+/// from them. The URL is not used, because path and query are read from the event.
 fn sanitize_event(event: &mut LambdaRequest) {
     let without_url_headers = |headers: &mut HeaderMap| {
         for name in ["host", "x-forwarded-proto"] {

@@ -110,7 +110,7 @@ impl PasswordAttempt {
         limits::refund_all(app, &self.spent).await;
     }
 
-    /// Marks the network as one that the owner of the account `name` has logged in from.
+    /// Marks the network as one from which the owner of the account `name` has logged in.
     pub async fn trust_network(&self, app: &App, name: &Localpart) {
         super::trust_network(app, name, self.network).await;
     }

@@ -1,5 +1,5 @@
 //! The errcode and message of each error of an identity server call. Rejections by the identity
-//! server are relayed with its own errcode and message (IDS-07).
+//! server are relayed with their errcode and message (IDS-07).
 
 use std::time::Duration;
 

@@ -13,7 +13,7 @@ pub struct Auth {
     pub session: Option<Secret>,
     /// The name of the attempted stage.
     pub stage: Option<String>,
-    /// All members. Each stage reads those that it defines.
+    /// All members, including the members that are specific to the stage.
     pub members: Body,
 }
 

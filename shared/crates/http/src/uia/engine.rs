@@ -179,7 +179,7 @@ pub async fn authenticate(
     }
 }
 
-/// Charges the start of a session and counts it.
+/// Charges the start of a session, and counts the start of a registration in the metrics.
 async fn count_start(
     app: &App,
     session: &OpenSession,

@@ -1,6 +1,6 @@
 //! Fallback pages: a stage in a browser, for clients that do not implement it (UIA-70 to UIA-76).
 //!
-//! A page is one form that posts to its own URL. Only the page after a completed stage has the
+//! A page is one form that posts to the URL of the page. Only the page after a completed stage has the
 //! script that notifies the client. The engine handles a submitted form like any other attempt.
 //! The function of the endpoint is responsible for routing and rate limits.
 

@@ -153,7 +153,7 @@ enum StoredOperation {
 
 /// A stored scope names a target for an operation that has none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the operation of the stored scope has no target")]
+#[error("the stored scope has a target, but its operation has none")]
 struct UnexpectedTargetError;
 
 impl From<SessionScope> for StoredScope {

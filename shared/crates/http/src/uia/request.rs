@@ -162,8 +162,8 @@ impl ProtectedRequest {
         })
     }
 
-    /// The operation's parameters: those of this request and those that the session stores
-    /// (UIA-19, UIA-20).
+    /// The operation's parameters: the parameters of this request, completed with those that the
+    /// session stores (UIA-19, UIA-20).
     pub fn merge_parameters<P: RequestParameters>(&self, given: P) -> Result<P, MatrixError> {
         given.merge(self.remembered()?).map_err(|_| {
             MatrixError::new(

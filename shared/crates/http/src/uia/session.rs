@@ -123,8 +123,8 @@ impl OpenSession {
         self.state.scope.operation == Operation::Register
     }
 
-    /// Records which policy versions the next response shows (UIA-62). Returns whether they differ
-    /// from those of the last response.
+    /// Records which policy versions the next response shows (UIA-62). Returns whether these versions
+    /// differ from the versions in the last response.
     pub fn show_policies(&mut self, config: &Config) -> bool {
         self.state.show_policies(config)
     }

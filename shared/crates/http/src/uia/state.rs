@@ -165,7 +165,7 @@ impl SessionState {
     }
 
     /// Records which policy versions the next response shows, unless they are accepted already
-    /// (UIA-62). Returns whether they differ from those of the last response.
+    /// (UIA-62). Returns whether these versions differ from the versions in the last response.
     pub(super) fn show_policies(&mut self, config: &Config) -> bool {
         let versions = config.policies.as_ref().map(|policies| &policies.versions);
         let current = versions.cloned().unwrap_or_default();

@@ -32,7 +32,7 @@ impl ProtectedRequest {
     pub fn for_registration(request: &Request, body: Body) -> Result<Self, MatrixError> {
         let auth = Auth::parse(&body)?;
         // An access token has no effect on a registration (TOK-11), so the stored request hash
-        // covers the body alone.
+        // covers only the body.
         let canonical = body.canonical();
         let spec = RequestSpec {
             anonymous: Some(FlowSet::Registration),

@@ -83,7 +83,7 @@ pub(super) async fn attempt(
                     sid: lookup.sid.clone(),
                     session_nonce: String::new(),
                     threepid,
-                    // Only the identity server knows when the message was requested.
+                    // The identity server does not disclose when the message was requested.
                     started_at: at,
                     validated_at: at,
                     delegated: Some(lookup.session.clone()),
