@@ -1,6 +1,6 @@
 //! Validation of an address for an existing account, up to the validated session: 3PID-07, 3PID-50.
-//! Only the owner of an address is informed that it has an account; the requester sees this when
-//! the address is added.
+//! Only the owner of an address is informed that the address has an account. The requester sees this
+//! when the address is added.
 
 use std::time::Duration;
 
@@ -70,7 +70,8 @@ async fn threepid_07_a_free_address_is_validated_and_not_attached() {
     }
 }
 
-/// 3PID-15: the requester cannot tell the session from any other, and it never validates.
+/// 3PID-15: the requester cannot distinguish the session from any other, and the session is never
+/// validated.
 #[tokio::test]
 async fn threepid_07_a_taken_address_never_validates_for_another() {
     for request in MEDIA {

@@ -1,4 +1,4 @@
-//! Two concurrent deliveries: only one of them works on a row.
+//! Concurrent deliveries: only one of them processes a row.
 #![expect(
     clippy::unwrap_used,
     reason = "a test that cannot go on may panic, in its helpers too"
