@@ -1,4 +1,4 @@
-//! The log line of each request: its members, and its counts, which must equal those of the
+//! The log line of each request: its members, and its counts, which must equal the counts of the
 //! DynamoDB proxy.
 #![expect(
     clippy::unwrap_used,
@@ -15,7 +15,8 @@ use crate::flows::support::{
     token_stage, with,
 };
 
-/// The last line, compared with the calls that the DynamoDB proxy has counted.
+/// Returns the last line and asserts that its counts equal the calls that the DynamoDB proxy has
+/// recorded.
 #[track_caller]
 fn last(log: &Log, calls: &[Call]) -> Value {
     let line = log.request_lines().pop().unwrap();
