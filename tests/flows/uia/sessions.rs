@@ -47,7 +47,7 @@ async fn uia_12_an_unknown_session_gets_a_new_one_without_effect() {
     assert_users(&server, &["alice"]);
 }
 
-/// UIA-12, UIA-32: expiry is read from the clock, before and after the removal by TTL.
+/// UIA-12, UIA-32: a session expires according to the clock, whether TTL has removed its row or not.
 #[tokio::test]
 async fn uia_32_a_session_expires_after_48_hours_removed_or_not() {
     for sweep in [false, true] {
@@ -310,7 +310,7 @@ async fn reg_15_the_steps_before_the_last_reserve_nothing() {
     assert_users(&server, &["alice"]);
 }
 
-/// L12 (request bodies of abandoned sessions kept for ever)
+/// L12 (request bodies of abandoned sessions are kept for ever)
 #[tokio::test]
 async fn l12_abandoned_sessions_leave_nothing_behind() {
     let server = TestServer::new().await;
