@@ -210,7 +210,7 @@ impl TestServer {
         self.local.run_schedule().await;
     }
 
-    /// The mails and text messages that were sent, oldest first.
+    /// The e-mails and text messages that were sent, oldest first.
     pub fn messages(&self) -> Vec<Message> {
         self.local.outbox().messages()
     }

@@ -172,7 +172,7 @@ async fn acc3_04_a_request_for_a_taken_address_notifies_its_owner() {
     );
 }
 
-/// The mails that compensate for the missing password check contain no name and no link.
+/// The e-mails that compensate for the missing password check contain no name and no link.
 #[tokio::test]
 async fn acc3_02_the_owner_gets_a_mail_at_every_address() {
     let server = test_server(&[]).await;

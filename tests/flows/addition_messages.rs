@@ -118,8 +118,8 @@ async fn threepid_07_the_owner_learns_of_a_request_for_the_address() {
     };
     assert_eq!(notice.to, ADDRESS);
     let message_text = format!("{notice:?}");
-    // The mail contains neither the account's name, nor anything that the requester has sent, nor a
-    // link.
+    // The e-mail contains neither the account's name, nor anything that the requester has sent, nor
+    // a link.
     for word in [
         "theowner",
         "attackers-secret",
@@ -153,7 +153,7 @@ async fn threepid_07_the_text_message_to_an_owner_is_neutral() {
     assert!(!notice.text.bytes().any(|b| b.is_ascii_digit()));
 }
 
-/// An address receives at most one such mail a day, independent of the requests.
+/// An address receives at most one such message a day, independent of the number of requests.
 #[tokio::test]
 async fn threepid_07_sign_ups_and_additions_share_one_daily_note() {
     for request in MEDIA {

@@ -77,7 +77,7 @@ fn path_of(link: &str) -> &str {
     &link[link.find("/_matrix").unwrap()..]
 }
 
-/// The path of the link that a mail for this session would contain.
+/// The path of the link that an e-mail for this session would contain.
 fn link(server: &TestServer, sid: &str) -> String {
     let proofs = server.local.dynamodb().table("Proofs").unwrap();
     let row = proofs.iter().find(|row| row["pk"]["S"] == sid).unwrap();

@@ -115,7 +115,7 @@ async fn every_mailbox_of_an_account_is_notified_once_and_no_phone() {
         for message in server.messages() {
             assert_eq!(message.tags["kind"], notice.as_str());
             let message_text = format!("{message:?}");
-            // The mail contains the time and the server, and neither a name nor a link.
+            // The e-mail contains the time and the server, and neither a name nor a link.
             assert!(
                 message_text.contains("15 January 2027 at 08:00 UTC"),
                 "{message_text}"

@@ -1,4 +1,4 @@
-//! Lost responses and interrupted deliveries: a mail arrives at least once, a text message at most
+//! Lost responses and interrupted deliveries: an e-mail arrives at least once, a text message at most
 //! once.
 
 use gatehouse_local::{

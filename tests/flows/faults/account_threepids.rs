@@ -129,7 +129,7 @@ impl<'a> Account<'a> {
         listed.contains(&self.second)
     }
 
-    /// The number of mails to the first address with this subject.
+    /// The number of e-mails to the first address whose subject contains `what`.
     fn mails_about(&self, what: &str) -> usize {
         let messages = self.server.messages();
         let own = messages.iter().filter(|message| message.to == self.first);

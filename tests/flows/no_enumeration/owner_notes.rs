@@ -168,7 +168,7 @@ async fn threepid_05_a_session_for_a_known_address_never_validates() {
     }
 }
 
-/// The row of the former owner for a released address is still there.
+/// The claim of the address was removed, but the row in the partition of its former owner is left.
 #[tokio::test]
 async fn threepid_68_a_released_address_is_free_for_everybody() {
     for medium in [Medium::Mail, Medium::Text] {

@@ -279,7 +279,7 @@ async fn refr_03_a_client_that_repeats_keeps_its_session() {
     }
 }
 
-/// The stored response can also be decrypted with the previous secret.
+/// The stored response can also be decrypted with the previous secret, but not with another token.
 #[tokio::test]
 async fn refr_03_a_repeat_survives_a_new_secret() {
     let directory = tempfile::tempdir().unwrap();

@@ -40,7 +40,7 @@ pub(crate) const FLOWS: (&str, &str) = (
 );
 pub(crate) const LIMITED: (&str, &str) = ("GATEHOUSE_LIMITS", "on");
 
-/// A server that sends mails and text messages, with these further settings.
+/// Starts a server that sends e-mails and text messages, with these further settings.
 pub(crate) async fn test_server(settings: &[(&str, &str)]) -> TestServer {
     TestServer::with(&[&[MAIL, SMS, FLOWS], settings].concat()).await
 }
@@ -104,7 +104,7 @@ pub(crate) async fn session(server: &TestServer, body: &Value) -> String {
     answer["sid"].as_str().unwrap().to_owned()
 }
 
-/// The query of the link in a mail: `sid=…&token=…`, which its page also posts.
+/// The query of the link in an e-mail: `sid=…&token=…`. The page of the link posts the same fields.
 pub(crate) fn link(message: &Message) -> String {
     let links: Vec<_> = message.links().collect();
     let [link] = links[..] else {
