@@ -31,8 +31,8 @@ struct LeakDetector {
     secrets: Vec<String>,
     /// Values that may be in a table but not in the log.
     only_stored: Vec<String>,
-    /// Whether to skip the SDK's trace of its own calls, at a level that no function logs, and the
-    /// log of the fake services. Both contain values that have to be sent to a table or a provider.
+    /// Whether to skip the SDK's trace of its calls, at a level that no function logs, and the log
+    /// of the fake services. Both contain values that must be sent to a table or a provider.
     ignores_sdk_trace: bool,
 }
 

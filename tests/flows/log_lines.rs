@@ -96,7 +96,7 @@ async fn the_lines_of_a_sign_up_show_its_funnel() {
     );
     assert!(made["cost.usd_micros"].as_f64().unwrap() > 4.0, "{made}");
 
-    // A replayed response counts no second account.
+    // A replayed response does not count a second registration.
     let answer = reply.ok();
     assert_eq!(server.register(&body).await.ok(), answer);
     let again = log.request_lines().pop().unwrap();

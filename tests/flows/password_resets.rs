@@ -241,8 +241,8 @@ async fn uia_70_the_pages_serve_password_changes_too() {
     log_in(&server, "alice", PASSWORD).await;
 }
 
-/// 20 concurrent requests with one validated session: one password is set, and all equal requests
-/// get the same response.
+/// The test sends 20 concurrent requests with one validated session and different passwords. One
+/// password is set.
 #[tokio::test]
 async fn pwd_05_of_many_resets_with_one_session_one_is_done() {
     let server = Arc::new(TestServer::with(&ADDRESSES).await);

@@ -119,7 +119,7 @@ async fn pwd_05_a_session_of_an_earlier_owner_resets_no_account() {
 async fn pwd_08_a_login_to_the_calling_device_ends_with_the_change() {
     let server = Arc::new(TestServer::with(&ADDRESSES).await);
     let owner = sign_up_with(&server, "alice", EMAIL, ALICE).await;
-    // The change is delayed before its write, and the attacker logs in meanwhile.
+    // The change is delayed before its write, and the attacker logs in during the delay.
     let slow = Fault::new(FaultKind::Delay(Duration::from_millis(700)))
         .by("AccountPassword")
         .on("TransactWriteItems");

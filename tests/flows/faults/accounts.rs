@@ -218,8 +218,8 @@ async fn pwd_10_a_reset_survives_any_fault_at_any_call() {
     run_with_faults(Scenario::Reset, "off", &PERSISTENT, 1).await;
 }
 
-/// DEACT-03, UIA-15: the repeated request gets the same response, although its token is invalid by
-/// then.
+/// DEACT-03, UIA-15: the repeated request gets the same response, although its token has become
+/// invalid.
 #[tokio::test]
 async fn deact_03_a_deactivation_survives_any_fault_at_any_call() {
     run_with_faults(Scenario::End, "on", &PERSISTENT, 1).await;

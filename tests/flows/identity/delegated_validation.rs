@@ -85,8 +85,8 @@ async fn ids_01_a_server_that_validates_itself_calls_no_id_server() {
     assert!(id_server.requests().is_empty());
 }
 
-/// IDS-04, 3PID-09: the identity server gets the members of the validation and no others, and the
-/// client's token for it.
+/// IDS-04, 3PID-09: the identity server receives only the members of the validation and the access
+/// token that the client has for it.
 #[tokio::test]
 async fn ids_05_the_id_server_gets_the_clients_token_and_members() {
     let id_server = IdServer::start("id.example.org");

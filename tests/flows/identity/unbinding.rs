@@ -311,7 +311,7 @@ async fn ids_12_nothing_stays_bound_to_a_deactivated_account() {
     assert_eq!(
         first.bindings().len(),
         1,
-        "not yet recorded, so not yet unbound"
+        "the binding is not yet recorded, so it is not yet unbound"
     );
     slow.await.unwrap().error(401, "M_UNKNOWN_TOKEN");
     assert!(first.bindings().is_empty());

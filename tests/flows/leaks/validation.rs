@@ -162,7 +162,10 @@ async fn l4_no_secret_of_a_validation_leaks() {
     assert!(answer["access_token"].is_string(), "{answer}");
     assert_not_in_sessions(&detector.server, &[ADDRESS, NUMBER.1, &mail.sid, &text.sid]);
     assert!(log.text().contains("requestToken"), "the log is captured");
-    assert!(log.text().contains("sent"), "deliver's too");
+    assert!(
+        log.text().contains("sent"),
+        "the log of deliver is captured too"
+    );
 }
 
 /// L4: on the fallback pages, the server itself creates the client secret.

@@ -1,6 +1,6 @@
 //! Concurrent requests about the addresses of accounts: an address has one owner, a validated
-//! session is spent once, an account has at most sixteen addresses, and a request that comes second
-//! gets an error.
+//! session is spent once, an account has at most sixteen addresses, and the request that is written
+//! second gets an error.
 
 use std::{sync::Arc, time::Duration};
 
@@ -57,7 +57,7 @@ fn addition(token: &str, name: &str, creds: &Value, uia_request: bool) -> Sent {
     }
 }
 
-/// Every user has a validated session, and one user gets the address.
+/// Every user has a validated session of the same address, and the address is added to one account.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn threepid_68_concurrent_additions_give_an_address_one_owner() {
     let _serial = serial().await;
@@ -78,7 +78,7 @@ async fn threepid_68_concurrent_additions_give_an_address_one_owner() {
         assert_eq!(
             validations_in(&server, "validated"),
             2,
-            "the losers' sessions are not spent"
+            "the sessions of the rejected requests are not spent"
         );
     }
 }

@@ -1,5 +1,5 @@
 //! Concurrent requests about addresses at registration, with and without faults: a validated
-//! session is spent once, an address has one owner, and a request that comes second gets an error.
+//! session is spent once, an address has one owner, and the request that is written second gets an error.
 
 use std::{sync::Arc, time::Duration};
 
@@ -168,7 +168,7 @@ async fn reg_28_racing_sign_ups_with_an_address_make_one_account() {
                 assert_eq!(
                     sessions_in(&server, "validated"),
                     1,
-                    "the loser's session is not spent"
+                    "the session of the rejected request is not spent"
                 );
             }
         }

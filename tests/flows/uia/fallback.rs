@@ -134,7 +134,7 @@ async fn uia_70_every_offered_stage_has_a_page_without_side_effects() {
                 assert_eq!(
                     between(&text, "<form", ">"),
                     [" method=\"post\""],
-                    "to its own URL"
+                    "the form posts to the URL of the page"
                 );
                 assert!(text.contains("“alice” on localhost"), "{text}");
             }

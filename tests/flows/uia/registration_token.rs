@@ -225,7 +225,7 @@ async fn uia_60_a_token_lost_before_the_end_reopens_its_stage() {
         assert_eq!(
             refused["completed"],
             json!([DUMMY]),
-            "{loss}: that stage alone is open again"
+            "{loss}: only this stage must be completed again"
         );
         assert!(!users(&server).contains_key("alice"), "{loss}");
         let another = new_token(&server, &["--uses", "1"]).await;

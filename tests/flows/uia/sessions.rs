@@ -32,7 +32,7 @@ async fn uia_12_an_unknown_session_gets_a_new_one_without_effect() {
             .await
             .refused("M_UNKNOWN");
         assert_ne!(fresh["session"], session, "the client chooses no session");
-        assert_eq!(fresh["completed"], json!([]), "the stage did not count");
+        assert_eq!(fresh["completed"], json!([]), "the stage is not completed");
         assert_users(&server, &[]);
     }
     // The new session is valid.
@@ -236,7 +236,7 @@ async fn uia_20_later_parameters_are_validated_again() {
     assert_users(&server, &["bob", "taken"]);
 }
 
-/// UIA-20: the account gets the password that was sent last.
+/// UIA-20: a password that equals the username is rejected, even if they were sent in different requests.
 #[tokio::test]
 async fn uia_20_a_later_name_is_checked_with_the_stored_password() {
     let server = TestServer::with(&[("GATEHOUSE_PASSWORD_MIN_SCORE", "3")]).await;

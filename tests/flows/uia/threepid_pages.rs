@@ -110,7 +110,7 @@ async fn uia_72_the_page_for_phones_asks_sends_and_takes_the_code() {
         assert!(!text.contains("7400"), "{text}");
         assert!(
             !text.contains("http-equiv=\"refresh\""),
-            "it would clear the field"
+            "a refresh would clear the field"
         );
         assert_eq!(server.deliver().await, 1);
         assert_form(&server.get(&path).await, &asks);
