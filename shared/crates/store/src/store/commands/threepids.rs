@@ -21,7 +21,7 @@ pub struct NewThreePid {
     /// The account as it was read, before its addresses were read.
     pub account: AccountRow,
     /// The validated address. Its validation session is spent.
-    pub proven: ValidatedThreePid,
+    pub validated: ValidatedThreePid,
     /// Whether the account already has the address. Then only its validation time is updated.
     pub known: bool,
     /// The current time.
