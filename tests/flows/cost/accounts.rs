@@ -35,7 +35,7 @@ async fn warm(limits: &str) -> (TestServer, Device, Device) {
     (server, alice, second)
 }
 
-/// Waits until every rate limit has its full quota again.
+/// Advances the clock until every rate limit has its full quota again.
 fn rest(server: &TestServer) {
     server.advance(Duration::from_mins(9));
 }

@@ -26,15 +26,15 @@ use crate::{
     },
 };
 
-/// The operation whose last request suffers the fault.
+/// An operation; the fault is injected into its last request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Scenario {
     List,
-    /// With the deprecated form.
+    /// An addition with the deprecated request.
     Add,
-    /// With a password, in one request.
+    /// An addition with a password, in one request.
     AddAtOnce,
-    /// With a password, in a session that stores the other parameters.
+    /// An addition with a password, in a session that stores the other parameters.
     AddInSession,
     Remove,
 }
@@ -121,7 +121,7 @@ impl<'a> Account<'a> {
         owner.is_some()
     }
 
-    /// Like `is_whole`, and the account owner sees the same list.
+    /// Like `is_whole`, and asserts that the list for the account owner agrees with the rows.
     async fn has_both(&self) -> bool {
         let listed = list(self.server, &self.token).await;
         assert!(listed.contains(&self.first));
@@ -129,7 +129,7 @@ impl<'a> Account<'a> {
         listed.contains(&self.second)
     }
 
-    /// The number of mails to the first address with this subject.
+    /// The number of e-mails to the first address whose subject contains `what`.
     fn mails_about(&self, what: &str) -> usize {
         let messages = self.server.messages();
         let own = messages.iter().filter(|message| message.to == self.first);

@@ -24,9 +24,9 @@ use crate::{
     },
 };
 
-/// An address is validated by an identity server, bound at registration and by its user, unbound,
-/// and validated again for a reset; another binding is removed after the deactivation. Limits are
-/// on.
+/// An identity server validates an address. The address is bound at registration and by its user,
+/// unbound, and validated again for a reset. Another binding is removed after the deactivation. Limits
+/// are on.
 pub(super) async fn scenario() -> BTreeSet<Use> {
     let id_server = IdServer::start("id.example.org");
     let settings = [
@@ -66,7 +66,7 @@ pub(super) async fn scenario() -> BTreeSet<Use> {
         let path = format!("{}/account/3pid/{end}", PREFIXES[1]);
         post_as(&server, token, &path, &body).await.ok();
     }
-    // An application service does the same for its users.
+    // An application service binds and unbinds for its users.
     register_as(&server, &bridge, "irc_alice").await.ok();
     for end in ["bind", "unbind"] {
         let path = format!(

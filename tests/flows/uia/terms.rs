@@ -62,7 +62,7 @@ async fn uia_62_accepted_terms_are_recorded_with_their_version() {
     }
 }
 
-/// UIA-62: the version that counts was shown when the session was started.
+/// UIA-62: the recorded version is the version that was shown when the session was started.
 #[tokio::test]
 async fn uia_62_the_recorded_version_is_the_shown_one() {
     let directory = tempfile::tempdir().unwrap();
