@@ -15,7 +15,7 @@ const KEY: &str = "GATEHOUSE_SIGNING_KEY";
 /// The trusted identity servers, and how they are used.
 #[derive(Debug, Clone)]
 pub struct IdentityServers {
-    /// The trusted identity servers. No other is ever called (IDS-02).
+    /// The trusted identity servers. No other identity server is called (IDS-02).
     pub trusted: Vec<TrustedServer>,
     /// The API version for requests to them.
     pub api: IdServerApi,

@@ -1,4 +1,4 @@
-//! The settings of mails and text messages, and of the addresses that may be used.
+//! The settings of e-mails and text messages, and of the addresses that may be used.
 
 use std::{collections::BTreeSet, str::FromStr};
 
@@ -7,7 +7,7 @@ use regex_lite::{Regex, RegexBuilder};
 use super::parse::Raw;
 use crate::{host_name, threepid};
 
-/// The settings of mails.
+/// The settings of e-mails.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MailConfig {
     /// The sender, in the format of the header `From`.
@@ -63,7 +63,7 @@ pub struct AddressPolicy {
 pub enum Privacy {
     /// The client does not learn it. The owner of the address receives a message instead.
     Quiet,
-    /// The client receives an error that says so.
+    /// The client receives an error that discloses it.
     Tell,
 }
 
@@ -86,7 +86,7 @@ pub(super) struct Media {
 }
 
 impl Messages {
-    /// The media that messages can be sent to. `delegates` says whether identity servers send messages for this
+    /// The media that messages can be sent to. `delegates` is true if identity servers send messages for this
     /// server.
     pub(super) fn media(&self, delegates: bool) -> Media {
         Media {
@@ -241,7 +241,7 @@ fn read_sms(raw: &mut Raw<'_>) -> Option<Option<SmsConfig>> {
 }
 
 /// Reads two lists of patterns. `can_match` rejects patterns that could never match an address in its canonical
-/// form, because a rule that silently denies nothing is worse than none.
+/// form, because it would not be noticed that such a rule has no effect.
 fn read_policy(
     raw: &mut Raw<'_>,
     [allowed, denied]: [&str; 2],

@@ -19,7 +19,7 @@ const fn row(name: &'static str, default: Option<&'static str>, meaning: &'stati
     }
 }
 
-/// All settings. A setting without a default is either required or optional, as its description says.
+/// All settings. A setting without a default is required or optional, as stated in its description.
 pub const SETTINGS: &[Setting] = &[
     row(
         "GATEHOUSE_SERVER_NAME",

@@ -22,10 +22,10 @@ pub enum Limit {
     NetworkPasswordAttempts,
     /// Password attempts without an access token, by account, from all networks together.
     AccountPasswordAttempts,
-    /// Password attempts with an access token of the account, by account. They have a quota of their
-    /// own, so that attackers without a token cannot use up the owner's, and so that a stolen token that
-    /// is used from many networks allows hardly more attempts than from one. The limit holds for known
-    /// networks too: an owner who is refused by it can log out all devices.
+    /// Password attempts with an access token of the account, by account. They have a separate quota, so that
+    /// attackers without a token cannot use up the owner's, and so that a stolen token that is used from many
+    /// networks allows hardly more attempts than from one. The limit applies to known networks too: an owner whose
+    /// attempts are rejected can log out all devices.
     TokenHolderPasswordAttempts,
     /// Requests to UIA-protected endpoints of an account.
     Account,
@@ -89,7 +89,7 @@ pub struct LimitRow {
     pub name: &'static str,
     /// The value that each bucket belongs to.
     pub key: &'static str,
-    /// How many requests are allowed at once.
+    /// The number of requests that are allowed at once.
     pub burst: u32,
     /// Seconds until one more request is allowed.
     pub interval: u64,

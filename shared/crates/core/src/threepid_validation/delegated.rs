@@ -1,4 +1,4 @@
-//! The checks before an identity server validates an address in place of this server.
+//! The checks before an identity server validates an address instead of this server.
 
 use super::{
     RequestError, ValidationRequest, quotas,

@@ -73,7 +73,7 @@ pub async fn request(
     );
     let quotas = quotas::of(&request, network);
     let (counted, charged, found, allowed) = tokio::join!(
-        // On the heap, because all of these futures are awaited in one place.
+        // The futures are on the heap, because `join!` would otherwise keep all of them in one large future.
         Box::pin(limits::consume(app, Limit::RequestToken, network)),
         Box::pin(limits::consume_all(app, &quotas)),
         Box::pin(app.store.find_validation(&sid)),
@@ -138,7 +138,7 @@ async fn enqueue(
     Err(StoreError::Contended.into())
 }
 
-/// The session with the message that the request makes due. Returns `None` if no message is due.
+/// The session after this request, and the message that is due. Returns `None` if no message is due.
 fn next_message(
     app: &App,
     request: &ValidationRequest<'_>,
@@ -219,7 +219,7 @@ async fn disclose_ownership(
     check_owner(app, request).await
 }
 
-/// Checks that the address belongs to an account, or to none, as the purpose requires.
+/// Checks that the address belongs to an account, or to no account, as the purpose requires.
 pub(super) async fn check_owner(
     app: &App,
     request: &ValidationRequest<'_>,

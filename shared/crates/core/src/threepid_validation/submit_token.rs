@@ -53,7 +53,7 @@ pub enum SubmitError {
     /// The token is wrong (3PID-42).
     #[error("the token is wrong")]
     Incorrect,
-    /// Too many requests from this client network.
+    /// The rate limit of the client network is exceeded.
     #[error(transparent)]
     Limit(#[from] LimitError),
     /// DynamoDB failed.
@@ -132,7 +132,7 @@ async fn validate(
             0
         }
         Medium::Msisdn => {
-            // Counted before the comparison, so that concurrent requests cannot make more guesses.
+            // The guess is counted before the comparison, so that concurrent requests cannot make more guesses.
             let counted = app.store.count_wrong_guess(row, MAX_GUESSES).await?;
             let counted = counted.ok_or(SubmitError::Expired)?;
             if !is_valid_code(app, &counted, token.token) {

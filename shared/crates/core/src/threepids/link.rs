@@ -19,8 +19,8 @@ pub fn check(config: &Config, text: &str) -> Result<Option<String>, NextLinkErro
         .ok_or(NextLinkError)?;
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let host = rest[..end].to_ascii_lowercase();
-    // All browsers must find the same host: no user information, no backslash, nothing that is
-    // normalised.
+    // All browsers must find the same host. Therefore user information, backslashes and characters that browsers
+    // normalise are not allowed.
     let is_unambiguous = is_host(&host) && text.is_ascii() && !text.contains('\\');
     let is_allowed = is_unambiguous && config.next_link_hosts.contains(&host);
     Ok(is_allowed.then(|| text.to_owned()))

@@ -21,7 +21,7 @@ pub struct Login {
     pub display_name: Option<String>,
     /// Whether the client asked for a refresh token (TOK-16).
     pub refreshable: bool,
-    /// The lifetime of the access token. `None` is forever.
+    /// The lifetime of the access token. `None` if the token does not expire.
     pub lifetime: Option<Duration>,
 }
 
