@@ -41,7 +41,7 @@ pub struct NewAccount {
     pub threepids: Vec<ValidatedThreePid>,
     /// The UIA session that this registration finishes, if there is one.
     pub session: Option<SessionCommit>,
-    /// The epoch of the guest account that becomes this user's (GUEST-08).
+    /// The epoch of the guest account that becomes the account of this user (GUEST-08).
     pub upgraded_guest: Option<i64>,
 }
 
@@ -82,7 +82,7 @@ pub struct NewDevice {
 #[derive(Debug, thiserror::Error)]
 pub enum CreateAccountError {
     /// The row of the UIA session has changed since it was read. Most likely a concurrent duplicate
-    /// of this request has finished the session; then the row holds its response.
+    /// of this request has finished the session; the row then contains the response.
     #[error("a concurrent request has changed the UIA session")]
     SessionChanged,
     /// An account has the username.
@@ -97,7 +97,7 @@ pub enum CreateAccountError {
     /// The share of the registration token has no uses left.
     #[error("the registration token has no uses left")]
     RegistrationTokenSpent,
-    /// The account to be upgraded is no longer the active guest account that was read.
+    /// The account to upgrade is no longer the active guest account that was read.
     #[error("the guest account has changed")]
     GuestChanged,
     /// DynamoDB failed.

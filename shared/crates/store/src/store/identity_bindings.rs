@@ -59,8 +59,8 @@ impl IdentityBinding {
 }
 
 impl Store {
-    /// Writes the row of a binding, in place of an earlier row for this server and address. One
-    /// `TransactWriteItems` call on the condition that the account exists and is not deactivated;
+    /// Writes the row of a binding, replacing an earlier row for this server and address. One `TransactWriteItems`
+    /// call on the condition that the account exists and is not deactivated; fails with
     /// [`RecordBindingError::Deactivated`] otherwise.
     pub async fn record_binding(
         &self,

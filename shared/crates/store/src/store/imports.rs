@@ -26,8 +26,7 @@ pub struct ImportedAccount {
     pub marker: String,
     /// The time of its creation at the other homeserver.
     pub created: Timestamp,
-    /// Whether the account was deactivated. Then only its username is imported, which stays
-    /// reserved.
+    /// Whether the account was deactivated. If so, only its username is imported and stays reserved.
     pub deactivated: bool,
     /// The hash of its password, if it has a password.
     pub password: Option<PasswordHash>,
@@ -99,7 +98,7 @@ impl Store {
         }
     }
 
-    /// The account that has a username, if there is one. One `GetItem` call, strongly consistent.
+    /// The account with this username, if there is one. One `GetItem` call, strongly consistent.
     pub async fn find_import(
         &self,
         name: &Localpart,

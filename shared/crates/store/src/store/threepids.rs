@@ -1,5 +1,5 @@
 //! The addresses (3PIDs) of accounts. An address has two rows: its reservation, which ensures that
-//! at most one account has it (3PID-68), and one under its owner.
+//! at most one account has it (3PID-68), and a row under its owner.
 
 use aws_sdk_dynamodb::types::{
     ConditionCheck, Delete, TransactWriteItem, Update, builders::UpdateBuilder,
@@ -51,7 +51,7 @@ impl OwnThreePid {
 }
 
 impl Store {
-    /// The addresses of an account. One `Query` call, strongly consistent: they fit in one page.
+    /// The addresses of an account. One `Query` call, strongly consistent: the addresses fit in one page.
     pub async fn addresses_of(&self, owner: &Localpart) -> Result<Vec<OwnThreePid>, StoreError> {
         let rows = self.rows_under(&keys::user(owner), THREEPIDS).await?;
         rows.iter().map(OwnThreePid::read).collect()
@@ -83,8 +83,8 @@ impl Store {
         put(&self.accounts, item, Some("attribute_not_exists(pk)"))
     }
 
-    /// Checks that an address belongs to this account, and already did when the validation session
-    /// began: a previous owner of the address must not act for its present one.
+    /// Checks that an address belongs to this account and already belonged to it when the validation session
+    /// started: a previous owner of the address must not act for the current owner.
     pub(super) fn check_threepid_owner(
         &self,
         proven: &ValidatedThreePid,
@@ -134,9 +134,9 @@ impl Store {
         put(&self.accounts, item, None)
     }
 
-    /// Adds an address to an account and spends its validated session, or does nothing (3PID-68).
-    /// One `TransactWriteItems` call. If several concurrent calls have the same address, one succeeds;
-    /// the others fail with [`AddThreePidError::Taken`].
+    /// Adds an address to an account and spends its validated session, or writes nothing (3PID-68). One
+    /// `TransactWriteItems` call. If several concurrent calls have the same address, one succeeds; the others fail
+    /// with [`AddThreePidError::Taken`].
     ///
     /// The conditions, in their order of precedence: the UIA session is unchanged
     /// ([`AddThreePidError::SessionChanged`]), so that a concurrent duplicate of a request that has
@@ -187,8 +187,8 @@ impl Store {
         transaction.commit().await
     }
 
-    /// Removes an address from the account that has it, and from no other (L9). Any account may add
-    /// it afterwards. One `TransactWriteItems` call.
+    /// Removes an address from this account, and from no other account (L9). Any account may add the address
+    /// afterwards. One `TransactWriteItems` call.
     ///
     /// The conditions, in their order of precedence: the account is unchanged
     /// ([`RemoveThreePidError::AccountChanged`]); the account has the address
@@ -248,9 +248,9 @@ impl Store {
     }
 
     /// Increments the number of address changes of an account, with the placeholders of
-    /// [`ACCOUNT_AS_READ`]. A request reads the account first and its addresses afterwards. If the
-    /// number is unchanged at the write, it has read all addresses. Concurrent requests therefore
-    /// cannot exceed the maximum number of addresses of an account.
+    /// [`ACCOUNT_AS_READ`]. A request reads the account first and its addresses afterwards. If the number is
+    /// unchanged at the write, the request has read all addresses. Concurrent requests therefore cannot exceed the
+    /// maximum number of addresses of an account.
     fn count_address_change(&self, user: &Localpart, account: &AccountRow) -> UpdateBuilder {
         Update::builder()
             .table_name(&self.accounts)

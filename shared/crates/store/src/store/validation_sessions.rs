@@ -59,8 +59,9 @@ pub struct ValidationRow {
     pub validated_at: Option<Timestamp>,
     /// The sealed URL to which the browser is redirected after the validation.
     pub next_link: Option<Vec<u8>>,
-    /// Whether `deliver` has found that the address must not be validated for the purpose. Then no token validates the
-    /// session. The next request for a message resets this, and the delivery of that message checks again.
+    /// Whether `deliver` has found that the address must not be validated for the purpose. If so, no token
+    /// validates the session. The next request for a message resets this, and the delivery of that message checks
+    /// again.
     pub suppressed: bool,
 }
 
@@ -161,8 +162,8 @@ impl Store {
         transaction.commit().await
     }
 
-    /// Counts a guess as wrong before it is compared, and returns the new row. Returns `None` if no more guesses are allowed, or
-    /// if the session has ended or was started again since it was read.
+    /// Counts a guess as wrong before comparing it, and returns the new row. Returns `None` if no more guesses are
+    /// allowed, or if the session has ended or was started again since it was read.
     pub async fn count_wrong_guess(
         &self,
         row: &ValidationRow,
@@ -196,8 +197,8 @@ impl Store {
             .transpose()
     }
 
-    /// Marks a session as validated until `expires`, and subtracts the `guesses` that were correct from `wrong_guesses`. Returns
-    /// `false` if the session has ended or was started again since it was read.
+    /// Marks a session as validated until `expires`, and subtracts the `guesses` that were correct from
+    /// `wrong_guesses`. Returns `false` if the session has ended or was started again since it was read.
     pub async fn mark_validated(
         &self,
         row: &ValidationRow,
@@ -236,8 +237,8 @@ impl Store {
         Ok(validated.is_written_as("nonce", &nonce))
     }
 
-    /// Invalidates a session because the recipient of its message did not request it. Returns `false` if the session is spent or was
-    /// started again since it was read.
+    /// Invalidates a session because the recipient of its message did not request it. Returns `false` if the
+    /// session is spent or was started again since it was read.
     pub async fn invalidate_validation(&self, row: &ValidationRow) -> Result<bool, StoreError> {
         let request = self
             .update_validation(row, "SET #state = :invalidated ADD version :one")

@@ -16,7 +16,7 @@ use crate::{
 pub enum DeviceLogout {
     /// No device (PWD-09).
     None,
-    /// All devices except this one (PWD-07).
+    /// All devices except one (PWD-07).
     AllExcept {
         /// The device ID.
         id: DeviceId,
@@ -74,11 +74,11 @@ pub struct Deactivation {
 #[derive(Debug, thiserror::Error)]
 pub enum ChangeAccountError {
     /// The row of the UIA session has changed since it was read. Most likely a concurrent duplicate
-    /// of this request has finished the session; then the row holds its response.
+    /// of this request has finished the session; the row then contains the response.
     #[error("a concurrent request has changed the UIA session")]
     SessionChanged,
-    /// The account has changed since it was read: a new password, a deactivation, a lock, an
-    /// address change, or the device to keep has another access token.
+    /// The account has changed since it was read: it has a new password, it was deactivated or locked, its
+    /// addresses changed, or the device to keep has another access token.
     #[error("the account has changed")]
     AccountChanged,
     /// The validation session has been spent or has expired, or its address no longer belongs to

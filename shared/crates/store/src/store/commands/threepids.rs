@@ -9,8 +9,8 @@ use crate::{
     validation_session::ValidatedThreePid,
 };
 
-/// The maximum number of addresses of an account. A deactivation, and a change that notifies all
-/// addresses, is one transaction over all of them.
+/// The maximum number of addresses of an account. A deactivation, and a change that is notified to all addresses,
+/// is one transaction with items for each address.
 pub const MAX_THREEPIDS: usize = 16;
 
 /// An address to add to an account.
@@ -51,7 +51,7 @@ pub struct RemovedThreePid {
 #[derive(Debug, thiserror::Error)]
 pub enum AddThreePidError {
     /// The row of the UIA session has changed since it was read. Most likely a concurrent duplicate
-    /// of this request has finished the session; then the row holds its response.
+    /// of this request has finished the session; the row then contains the response.
     #[error("a concurrent request has changed the UIA session")]
     SessionChanged,
     /// The account has changed since it was read: its devices were logged out, its status no longer

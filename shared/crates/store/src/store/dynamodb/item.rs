@@ -78,8 +78,8 @@ impl Item {
     }
 }
 
-/// A row that was read. An attribute of another type or format than the store writes is
-/// [`StoreError::Corrupt`]; it is never ignored.
+/// A row that was read. An attribute with a type or format that the store does not write is an error,
+/// [`StoreError::Corrupt`], and is never ignored.
 #[derive(Debug)]
 pub(in crate::store) struct Row(Map);
 
