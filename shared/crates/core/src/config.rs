@@ -1,4 +1,4 @@
-//! Configuration: the environment variables, parsed and checked against one another once, as a [`Config`].
+//! Configuration: the environment variables, parsed once into a [`Config`] and checked against one another.
 //!
 //! [`SETTINGS`] is the only list of names; `docs/configuration.md` is generated from it. All errors are reported at
 //! once, each with the name of its setting. A wrong value never falls back to a default. This module does not read
@@ -78,7 +78,7 @@ pub struct Config {
     pub phone_policy: AddressPolicy,
     /// The hosts that a browser may be redirected to after validation, in lower case.
     pub next_link_hosts: Vec<String>,
-    /// Whether a client learns that an address belongs to an account.
+    /// Whether a client learns that a 3PID belongs to an account.
     pub threepid_privacy: Privacy,
     /// The trusted identity servers, and how they are used.
     pub identity_servers: IdentityServers,

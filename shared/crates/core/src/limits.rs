@@ -172,7 +172,7 @@ fn bucket_key(app: &App, limit: Limit, key: impl Display) -> String {
     bucket_key_of(app, limit.name(), key)
 }
 
-/// The key of a bucket. It is hashed, so that the table contains no network and no address.
+/// The key of a bucket. It is hashed, so that the table contains no network and no 3PID.
 fn bucket_key_of(app: &App, name: &str, key: impl Display) -> String {
     let key = key.to_string();
     let hash = app.config.keys.hash(KeyPurpose::LimitKey, key.as_bytes());

@@ -1,6 +1,6 @@
 //! The outbox: messages that a transaction queues and the function `deliver` sends.
 //!
-//! Request handlers never call SES or SNS. A row contains IDs only: no code and no link, and an address only if
+//! Request handlers never call SES or SNS. A row contains IDs only: no code and no link, and a 3PID only if
 //! no other row contains it. A row starts as `queued`. While a delivery has the lease on the row, the row is
 //! `sending`. Its final state is one of [`DeliveryResult`]. This module depends neither on the keys of the tables
 //! nor on the texts of the messages.
@@ -30,8 +30,8 @@ pub enum Content {
         /// The number of the message in that session, from 1.
         send: i64,
     },
-    /// A security notification for the account owner. The row contains the address because the address may have
-    /// been removed from the account.
+    /// A security notification for the account owner. The row contains the recipient because the 3PID may have been
+    /// removed from the account.
     Notice {
         /// The change of the account.
         notice: Notice,

@@ -76,7 +76,7 @@ pub enum KeyPurpose {
     AppserviceToken,
     /// Hashes by which a repeated import recognises the accounts of the previous run.
     ImportMarker,
-    /// Keys of the rate-limit buckets, so that the table contains no address.
+    /// Keys of the rate-limit buckets, so that the table contains no 3PID.
     LimitKey,
     /// IDs of validation sessions.
     ValidationSessionId,

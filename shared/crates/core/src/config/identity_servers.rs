@@ -19,7 +19,7 @@ pub struct IdentityServers {
     pub trusted: Vec<TrustedServer>,
     /// The API version for requests to them.
     pub api: IdServerApi,
-    /// The server that validates an address.
+    /// The server that validates a 3PID.
     pub validation: Validation,
     /// The keys that sign requests.
     pub keys: SigningKeys,
@@ -34,7 +34,7 @@ pub enum IdServerApi {
     V1,
 }
 
-/// The server that validates an address.
+/// The server that validates a 3PID.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Validation {
     /// This server.

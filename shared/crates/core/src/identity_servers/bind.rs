@@ -84,7 +84,7 @@ pub async fn bind(app: &App, user: &Localpart, request: BindRequest<'_>) -> Resu
     {
         Ok(()) => Ok(()),
         Err(RecordBindingError::Store(error)) => Err(error.into()),
-        // The deactivation removed the recorded bindings before this one was made.
+        // The deactivation removed the recorded bindings before this binding was made.
         Err(RecordBindingError::Deactivated) => {
             let target = Target {
                 server: Some(server),

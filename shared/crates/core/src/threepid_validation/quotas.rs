@@ -64,7 +64,7 @@ impl MessageLimits {
     }
 }
 
-/// The address without a tag: most mail providers deliver `a+b@…` to `a@…`.
+/// The address without a tag: most e-mail providers deliver `a+b@…` to `a@…`.
 fn mailbox(address: &str) -> String {
     let (local, domain) = address.split_once('@').unwrap_or_default();
     let untagged = local.split('+').next().filter(|name| !name.is_empty());

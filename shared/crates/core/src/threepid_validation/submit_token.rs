@@ -66,13 +66,13 @@ pub enum SubmitError {
 pub enum LinkOutcome {
     /// The response is a confirmation page. Nothing is validated yet.
     NeedsConfirmation(MatchedSession),
-    /// The address is validated.
+    /// The 3PID is validated.
     Validated(MatchedSession),
 }
 
 /// Whether a link leads to a confirmation page instead of validating the address at once. The operator chooses this,
-/// except for a password reset, which always requires confirmation (3PID-52): many mail servers open every link in a
-/// message automatically, and an attacker who requested the reset would get the account.
+/// except for a password reset, which always requires confirmation (3PID-52): many e-mail servers open every link
+/// in a message automatically, and an attacker who requested the reset would get the account.
 pub fn requires_confirmation(config: &Config, purpose: ValidationPurpose) -> bool {
     let link = config.mail.as_ref().map(|mail| mail.link);
     purpose == ValidationPurpose::Reset || link != Some(EmailLink::Direct)

@@ -11,7 +11,7 @@ const MAX_BYTES: usize = 2048;
 pub struct NextLinkError;
 
 /// The link, if the browser may be redirected to it. Returns `None` if the operator has not allowed its host:
-/// the request continues without the link then, because the client cannot know the allowed hosts.
+/// the request then continues without the link, because the client cannot know the allowed hosts.
 pub fn check(config: &Config, text: &str) -> Result<Option<String>, NextLinkError> {
     let is_valid = text.len() <= MAX_BYTES && text.chars().all(|c| !c.is_control() && c != ' ');
     let rest = after_scheme(text)

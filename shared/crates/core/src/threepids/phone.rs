@@ -143,8 +143,8 @@ fn is_possible(number: &phonenumber::PhoneNumber) -> bool {
     })
 }
 
-/// The country of an unassigned number. Several countries may share its calling code: the number
-/// belongs to the one with its area code, or else to the main country of the calling code.
+/// The country of an unassigned number. Several countries may share its calling code: the number belongs to the
+/// country with its area code, or else to the main country of the calling code.
 fn main_country(number: &phonenumber::PhoneNumber) -> Option<country::Id> {
     let national = number.national().to_string();
     let regions = DATABASE.region(&number.country().code())?;

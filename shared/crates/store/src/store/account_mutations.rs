@@ -40,7 +40,7 @@ impl Store {
     /// The conditions, in their order of precedence: the UIA session is unchanged
     /// ([`ChangeAccountError::SessionChanged`]); the account, the old password and the kept device
     /// are unchanged ([`ChangeAccountError::AccountChanged`]); the validated session is unspent and
-    /// its address still belongs to the account ([`ChangeAccountError::ValidationGone`]).
+    /// its 3PID still belongs to the account ([`ChangeAccountError::ValidationGone`]).
     pub async fn change_password(
         &self,
         change: &PasswordChange,
@@ -69,7 +69,7 @@ impl Store {
         transaction.commit().await
     }
 
-    /// Deactivates an account. Its tokens, password and addresses become invalid, and its
+    /// Deactivates an account. Its tokens, password and 3PIDs become invalid, and its
     /// username stays reserved (DEACT-03, DEACT-13). One `TransactWriteItems` call.
     ///
     /// The conditions, in their order of precedence: the UIA session is unchanged

@@ -67,7 +67,7 @@ pub struct AccountRow {
     pub kept_device: Option<KeptDevice>,
     /// Validation sessions that started earlier are invalid for this account.
     pub proofs_not_before: Timestamp,
-    /// The number of additions and removals of addresses. Each change is conditional on the number
+    /// The number of additions and removals of 3PIDs. Each change is conditional on the number
     /// that was read.
     pub address_changes: i64,
 }
@@ -198,8 +198,8 @@ impl Store {
         transaction.commit().await
     }
 
-    /// Adds the reservations of the addresses before the items that spend the validated sessions, so that an
-    /// address of another account is reported before a spent session.
+    /// Adds the reservations of the 3PIDs before the items that spend the validated sessions, so that a 3PID of
+    /// another account is reported before a spent session.
     fn add_threepids(
         &self,
         transaction: &mut Transaction<'_, CreateAccountError>,

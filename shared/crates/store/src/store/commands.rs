@@ -37,7 +37,7 @@ pub struct NewAccount {
     pub terms: BTreeMap<String, String>,
     /// The use of a limited registration token.
     pub registration_token: Option<TokenUse>,
-    /// The validated addresses; their validation sessions are spent (REG-27).
+    /// The validated 3PIDs; their validation sessions are spent (REG-27).
     pub threepids: Vec<ValidatedThreePid>,
     /// The UIA session that this registration finishes, if there is one.
     pub session: Option<SessionCommit>,
@@ -46,7 +46,7 @@ pub struct NewAccount {
 }
 
 impl NewAccount {
-    /// An account without password, device, addresses and UIA session.
+    /// An account without password, device, 3PIDs and UIA session.
     pub fn new(localpart: Localpart, kind: AccountKind, created: Timestamp) -> Self {
         Self {
             localpart,
@@ -88,10 +88,10 @@ pub enum CreateAccountError {
     /// An account has the username.
     #[error("the username is taken")]
     NameTaken,
-    /// Another account has one of the addresses.
+    /// Another account has one of the 3PIDs.
     #[error("the address belongs to another account")]
     ThreePidTaken(Medium),
-    /// The validation session of an address has been spent or has expired.
+    /// The validation session of a 3PID has been spent or has expired.
     #[error("the validation session of the address is spent or has expired")]
     ValidationGone(Medium),
     /// The share of the registration token has no uses left.

@@ -11,17 +11,17 @@ pub(in crate::store) const PK: &str = "pk";
 /// The sort key attribute of `accounts`.
 pub(in crate::store) const SK: &str = "sk";
 /// The sort key of the main row of an account, of a registration token and of the application services,
-/// and of the reservation of an address.
+/// and of the reservation of a 3PID.
 pub(in crate::store) const MAIN: &str = "A";
 /// The sort key of the password row of an account.
 pub(in crate::store) const PASSWORD: &str = "PW";
-/// The prefix of the sort keys of an account's addresses.
+/// The prefix of the sort keys of an account's 3PIDs.
 pub(in crate::store) const THREEPIDS: &str = "3PID#";
 /// The prefix of the sort keys of an account's devices.
 pub(in crate::store) const DEVICES: &str = "DEV#";
 /// The prefix of the sort keys of the policies that a user has accepted.
 pub(in crate::store) const TERMS: &str = "TERMS#";
-/// The prefix of the sort keys of the addresses that a user has bound at identity servers.
+/// The prefix of the sort keys of the 3PIDs that a user has bound at identity servers.
 pub(in crate::store) const BINDINGS: &str = "BIND#";
 /// The partition key of the row of all application services.
 pub(in crate::store) const APPSERVICES: &str = "APPSERVICES";
@@ -40,13 +40,13 @@ pub(in crate::store) fn terms(policy: &str) -> String {
     format!("{TERMS}{policy}")
 }
 
-/// The partition key of the reservation of an address, and sort key of the address's row under its
+/// The partition key of the reservation of a 3PID, and sort key of the 3PID's row under its
 /// owner.
 pub(in crate::store) fn threepid(threepid: &ThreePid) -> String {
     format!("{THREEPIDS}{}#{}", threepid.medium, threepid.address)
 }
 
-/// The sort key of the record that an address is bound at an identity server.
+/// The sort key of the record that a 3PID is bound at an identity server.
 pub(in crate::store) fn binding(id_server: &str, medium: Medium, address: &str) -> String {
     format!("{BINDINGS}{id_server}#{medium}#{address}")
 }
