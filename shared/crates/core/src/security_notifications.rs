@@ -16,9 +16,9 @@ use crate::{
 };
 
 /// Counts a change and returns the e-mails about it for the transaction that makes the change, one for each e-mail
-/// address among `addresses`. Returns none if this server sends no e-mails. Fails if this account had too many
-/// changes of this kind recently: the caller must then not make the change, because a change without a notification
-/// would go unnoticed, and repeated changes could flood a mailbox.
+/// address among `addresses`. Returns an empty list if this server sends no e-mails. Fails if this account had too
+/// many changes of this kind recently: the caller must then not make the change, because a change without a
+/// notification would go unnoticed, and repeated changes could flood a mailbox.
 pub async fn notify(
     app: &App,
     user: &Localpart,

@@ -21,7 +21,7 @@ use crate::store::{Store, StoreError};
 pub(in crate::store) enum ConditionalWrite<T> {
     /// The condition held, and DynamoDB wrote the item.
     Written(T),
-    /// The condition failed, and nothing was written. This is the stored item, if there is one and the call
+    /// The condition failed, and nothing was written. Contains the stored item, if there is one and the call
     /// requested it (`ReturnValuesOnConditionCheckFailure`).
     ConditionFailed(Option<Map>),
 }
