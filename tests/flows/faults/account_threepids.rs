@@ -56,7 +56,7 @@ struct Account<'a> {
     token: String,
     first: String,
     second: String,
-    proof: Option<Value>,
+    creds: Option<Value>,
 }
 
 impl<'a> Account<'a> {
@@ -71,7 +71,7 @@ impl<'a> Account<'a> {
             second: format!("{name}@example.com"),
             first,
             name,
-            proof: None,
+            creds: None,
         }
     }
 
@@ -86,7 +86,7 @@ impl<'a> Account<'a> {
             return (LIST, Value::Null);
         }
         let creds = validated_credentials(self.server, &self.second, &self.name).await;
-        self.proof = Some(creds.clone());
+        self.creds = Some(creds.clone());
         let whole = with_password(&self.name, &creds);
         match scenario {
             Scenario::Add => (LIST, json!({ "three_pid_creds": creds })),
@@ -113,8 +113,8 @@ impl<'a> Account<'a> {
     /// Whether the second address belongs to the account. Panics if the rows disagree.
     fn is_whole(&self) -> bool {
         let owner = threepid_owners(self.server).get(&self.second).cloned();
-        if let Some(proof) = &self.proof {
-            let spent = state(self.server, text(proof, "sid")) == "spent";
+        if let Some(creds) = &self.creds {
+            let spent = state(self.server, text(creds, "sid")) == "spent";
             assert_eq!(spent, owner.is_some());
         }
         assert!(owner.as_ref().is_none_or(|owner| *owner == self.name));

@@ -242,14 +242,14 @@ async fn incident_20_a_session_makes_one_account_despite_faults() {
         let server = test_server(EMAIL).await;
         server.expect_faults();
         // Two validated sessions of one address, and many UIA sessions with each.
-        let proofs = [
+        let credentials = [
             validated_session(&server, EMAIL, "one").await,
             validated_session(&server, EMAIL, "two").await,
         ];
         let mut bodies = Vec::new();
         for number in 0..MANY {
             let (_, session) = server.begin(&registration(&format!("user{number}"))).await;
-            bodies.push(proofs[number % 2].attempt(Some(&session)));
+            bodies.push(credentials[number % 2].attempt(Some(&session)));
         }
         server.local.proxy().random_faults(seed, per_mille, kinds);
         let replies = register_at_once(&server, MANY, |number| bodies[number].clone()).await;

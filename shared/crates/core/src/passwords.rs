@@ -23,7 +23,7 @@ use unicode_normalization::UnicodeNormalization;
 use crate::{clock::Timestamp, config::PasswordConfig, metrics, rng::Rng, secrets::Secret};
 
 /// The maximum length of a password, in bytes as sent. argon2 processes all of it, zxcvbn only the first
-/// [`SCORED_CHARS`] characters.
+/// `SCORED_CHARS` characters.
 pub const MAX_PASSWORD_BYTES: usize = 512;
 
 /// The number of characters that zxcvbn scores. Its time grows with the square of the length, and much faster
@@ -199,7 +199,7 @@ impl Worker {
         Ok(PasswordHash {
             phc: own.to_string(),
             pepper: pepper.map(|pepper| pepper.id.clone()),
-            set: Timestamp::default(),
+            changed_at: Timestamp::default(),
         })
     }
 

@@ -228,7 +228,10 @@ async fn check(
         .filter(|facts| facts.account.status != AccountStatus::Deactivated);
     let hash = usable.and_then(|facts| facts.password.clone());
     let stored = hash.as_ref().map(|hash| hash.phc.clone());
-    let password_changed_at = hash.as_ref().map(|hash| hash.set).unwrap_or_default();
+    let password_changed_at = hash
+        .as_ref()
+        .map(|hash| hash.changed_at)
+        .unwrap_or_default();
     let outcome = app.hasher.verify(password, hash).await?;
     let (Some(facts), true) = (facts, outcome != PasswordCheck::Wrong) else {
         metrics::count(Metric::LoginsFailed);

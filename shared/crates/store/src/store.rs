@@ -92,7 +92,7 @@ pub struct Store {
     accounts: String,
     uia_sessions: String,
     limits: String,
-    proofs: String,
+    validations: String,
     outbox: String,
     rng: Arc<dyn Rng>,
 }
@@ -110,7 +110,7 @@ impl Store {
             accounts: format!("{tables}-accounts"),
             uia_sessions: format!("{tables}-uia-sessions"),
             limits: format!("{tables}-limits"),
-            proofs: format!("{tables}-proofs"),
+            validations: format!("{tables}-proofs"),
             outbox: format!("{tables}-outbox"),
             rng,
         }

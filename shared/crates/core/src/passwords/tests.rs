@@ -194,7 +194,7 @@ fn check(phc: &str, peppered: bool, typed: &str) -> PasswordCheck {
     let hash = PasswordHash {
         phc: phc.to_owned(),
         pepper: pepper.map(|pepper| pepper.id.clone()),
-        set: Timestamp::default(),
+        changed_at: Timestamp::default(),
     };
     Worker::new(config).verify(&secret(typed), &hash).unwrap()
 }

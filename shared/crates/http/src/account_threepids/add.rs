@@ -139,7 +139,7 @@ pub async fn try_add(
     let new = NewThreePid {
         localpart: owner.localpart.clone(),
         account: owner.account.clone(),
-        proven: validated,
+        validated,
         known,
         added: app.clock.now(),
         known_password: verified_password,

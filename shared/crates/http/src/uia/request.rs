@@ -220,7 +220,7 @@ impl ProtectedRequest {
             }
         };
         // The password may have been changed since an earlier request gave it.
-        let current = self.password.as_ref().map(|password| password.set);
+        let current = self.password.as_ref().map(|password| password.changed_at);
         let verified = completion.result.password.as_ref();
         let verified = verified.map(|verified| verified.password_changed_at);
         let is_user = matches!(self.requester, Requester::User(_));

@@ -56,12 +56,12 @@ impl Store {
         for item in account_items {
             transaction.add(item).or(ChangeAccountError::AccountChanged);
         }
-        if let Some(proven) = &change.proof {
+        if let Some(validated) = &change.validated {
             for item in [
-                self.spend_validation(proven, change.now),
-                self.check_threepid_owner(proven, &change.user),
+                self.spend_validation(validated, change.now),
+                self.check_threepid_owner(validated, &change.user),
             ] {
-                let gone = ChangeAccountError::ValidationGone(proven.threepid.medium);
+                let gone = ChangeAccountError::ValidationGone(validated.threepid.medium);
                 transaction.add(item).or(gone);
             }
         }
@@ -158,7 +158,7 @@ impl Store {
             ),
             DeviceLogout::All => (", epoch = :next", " REMOVE spared_device, spared_epoch"),
         };
-        let validation_counts = match &change.proof {
+        let validation_counts = match &change.validated {
             Some(_) => {
                 " AND (attribute_not_exists(proofs_not_before) OR proofs_not_before <= :begun)"
             }
@@ -177,8 +177,8 @@ impl Store {
                 .expression_attribute_values(":device", text(id.as_str()))
                 .expression_attribute_values(":spared", number(*epoch));
         }
-        if let Some(proven) = &change.proof {
-            update = update.expression_attribute_values(":begun", number(proven.started_at.0));
+        if let Some(validated) = &change.validated {
+            update = update.expression_attribute_values(":begun", number(validated.started_at.0));
         }
         transact_update(update)
     }

@@ -205,14 +205,14 @@ impl Store {
         transaction: &mut Transaction<'_, CreateAccountError>,
         new: &NewAccount,
     ) {
-        for proven in &new.threepids {
-            let claim = self.claim_threepid(&proven.threepid, &new.localpart, new.created);
-            let taken = CreateAccountError::ThreePidTaken(proven.threepid.medium);
+        for validated in &new.threepids {
+            let claim = self.claim_threepid(&validated.threepid, &new.localpart, new.created);
+            let taken = CreateAccountError::ThreePidTaken(validated.threepid.medium);
             transaction.add(claim).or(taken);
         }
-        for proven in &new.threepids {
-            let spent = self.spend_validation(proven, new.created);
-            let gone = CreateAccountError::ValidationGone(proven.threepid.medium);
+        for validated in &new.threepids {
+            let spent = self.spend_validation(validated, new.created);
+            let gone = CreateAccountError::ValidationGone(validated.threepid.medium);
             transaction.add(spent).or(gone);
         }
         transaction.add_all(new.threepids.iter().map(|own| {

@@ -131,7 +131,7 @@ impl UserRecord {
             let hash = read_password(row)?;
             self.password = Some(PasswordRecord {
                 scheme: password_hash::scheme(&hash.phc).to_owned(),
-                set: hash.set,
+                set: hash.changed_at,
             });
         } else if let Some(id) = sk.strip_prefix(DEVICES) {
             let id = DeviceId::parse(id).ok_or_else(|| row.corrupt("sk"))?;

@@ -50,6 +50,6 @@ pub(super) fn read_password(row: &Row) -> Result<PasswordHash, StoreError> {
     Ok(PasswordHash {
         phc: row.text("phc")?.to_owned(),
         pepper: row.text_if("pepper")?.map(str::to_owned),
-        set: row.time("changed")?,
+        changed_at: row.time("changed")?,
     })
 }

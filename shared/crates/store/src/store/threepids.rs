@@ -87,16 +87,16 @@ impl Store {
     /// started: a previous owner of the 3PID must not act for the current owner.
     pub(super) fn check_threepid_owner(
         &self,
-        proven: &ValidatedThreePid,
+        validated: &ValidatedThreePid,
         owner: &Localpart,
     ) -> TransactWriteItem {
-        let threepid = &proven.threepid;
+        let threepid = &validated.threepid;
         let check = ConditionCheck::builder()
             .table_name(&self.accounts)
             .set_key(Some(Item::under(keys::threepid(threepid), MAIN).build()))
             .condition_expression("#owner = :owner AND claimed <= :begun")
             .expression_attribute_names("#owner", "owner")
-            .expression_attribute_values(":begun", number(proven.started_at.0))
+            .expression_attribute_values(":begun", number(validated.started_at.0))
             .expression_attribute_values(":owner", text(owner.as_str()));
         transact_check(check)
     }
@@ -150,7 +150,7 @@ impl Store {
             threepid,
             validated_at,
             ..
-        } = &new.proven;
+        } = &new.validated;
         let mut transaction = self.transaction();
         if let Some(commit) = &new.session {
             let item = self.commit_session(commit);
@@ -181,7 +181,7 @@ impl Store {
             ));
         }
         transaction
-            .add(self.spend_validation(&new.proven, new.added))
+            .add(self.spend_validation(&new.validated, new.added))
             .or(AddThreePidError::ValidationGone);
         transaction.add_all(new.notices.iter().map(|notice| self.enqueue(notice)));
         transaction.commit().await
@@ -243,7 +243,7 @@ impl Store {
             .count_address_change(&new.localpart, &new.account)
             .condition_expression(condition)
             .expression_attribute_values(":suspended", text("suspended"))
-            .expression_attribute_values(":begun", number(new.proven.started_at.0));
+            .expression_attribute_values(":begun", number(new.validated.started_at.0));
         transact_update(update)
     }
 
@@ -269,14 +269,14 @@ impl Store {
     fn revalidate_threepid(&self, new: &NewThreePid) -> TransactWriteItem {
         let key = Item::under(
             keys::user(&new.localpart),
-            keys::threepid(&new.proven.threepid),
+            keys::threepid(&new.validated.threepid),
         );
         let update = Update::builder()
             .table_name(&self.accounts)
             .set_key(Some(key.build()))
             .update_expression("SET validated = :validated")
             .condition_expression("attribute_exists(pk)")
-            .expression_attribute_values(":validated", number(new.proven.validated_at.0));
+            .expression_attribute_values(":validated", number(new.validated.validated_at.0));
         transact_update(update)
     }
 }

@@ -143,7 +143,7 @@ impl ValidationRow {
 impl Store {
     /// The session with this ID. One `GetItem` call, strongly consistent.
     pub async fn find_validation(&self, sid: &str) -> Result<Option<ValidationRow>, StoreError> {
-        let row = self.get(&self.proofs, Item::at(sid)).await?;
+        let row = self.get(&self.validations, Item::at(sid)).await?;
         row.as_ref().map(ValidationRow::read).transpose()
     }
 
@@ -156,7 +156,7 @@ impl Store {
     ) -> Result<(), SaveValidationError> {
         let mut transaction = self.transaction();
         transaction
-            .add(put_version(&self.proofs, row.item(), row.version - 1))
+            .add(put_version(&self.validations, row.item(), row.version - 1))
             .or(SaveValidationError::Conflict);
         transaction.add_all(message.map(|message| self.enqueue(message)));
         transaction.commit().await
@@ -263,7 +263,7 @@ impl Store {
         let request = self
             .client
             .update_item()
-            .table_name(&self.proofs)
+            .table_name(&self.validations)
             .set_key(Some(Item::at(sid).build()))
             .update_expression("SET withheld = :one")
             .condition_expression("generation = :generation")
@@ -281,15 +281,18 @@ impl Store {
         now: Timestamp,
     ) -> TransactWriteItem {
         if let Some(delegated) = &validated.delegated {
-            let spent = Item::at(keys::proof_elsewhere(&delegated.id_server, &validated.sid))
-                .number("schema", 1)
-                .text("state", ValidationState::Spent.as_str())
-                .number("spent", now.0)
-                .number("ttl", ttl(now.plus(LIFETIME)));
-            return put(&self.proofs, spent, Some("attribute_not_exists(pk)"));
+            let spent = Item::at(keys::delegated_validation(
+                &delegated.id_server,
+                &validated.sid,
+            ))
+            .number("schema", 1)
+            .text("state", ValidationState::Spent.as_str())
+            .number("spent", now.0)
+            .number("ttl", ttl(now.plus(LIFETIME)));
+            return put(&self.validations, spent, Some("attribute_not_exists(pk)"));
         }
         let update = Update::builder()
-            .table_name(&self.proofs)
+            .table_name(&self.validations)
             .set_key(Some(Item::at(&validated.sid).build()))
             .update_expression("SET #state = :spent, spent = :now ADD version :one")
             .condition_expression(
@@ -307,7 +310,7 @@ impl Store {
     fn update_validation(&self, row: &ValidationRow, expression: &str) -> UpdateItemFluentBuilder {
         self.client
             .update_item()
-            .table_name(&self.proofs)
+            .table_name(&self.validations)
             .set_key(Some(Item::at(&row.sid).build()))
             .update_expression(expression)
             .expression_attribute_values(":generation", text(&row.session_nonce))

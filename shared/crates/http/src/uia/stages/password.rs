@@ -56,7 +56,7 @@ pub(super) async fn attempt(
                 Prefetched::Password(hash) => hash.clone(),
                 _ => read_hash(app, user, context.network).await?,
             };
-            let changed_at = hash.as_ref().map(|hash| hash.set);
+            let changed_at = hash.as_ref().map(|hash| hash.changed_at);
             let verified = VerifiedPassword {
                 user: user.clone(),
                 epoch: *epoch,

@@ -44,7 +44,7 @@ pub struct PasswordChange {
     /// The time at which the old password was set, if the request was authenticated with it.
     pub known: Option<Timestamp>,
     /// The validated 3PID of a password reset. Its validation session is spent.
-    pub proof: Option<ValidatedThreePid>,
+    pub validated: Option<ValidatedThreePid>,
     /// The messages to enqueue.
     pub messages: Vec<NewMessage>,
     /// The current time.

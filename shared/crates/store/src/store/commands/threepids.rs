@@ -21,7 +21,7 @@ pub struct NewThreePid {
     /// The account as it was read, before its 3PIDs were read.
     pub account: AccountRow,
     /// The validated 3PID. Its validation session is spent.
-    pub proven: ValidatedThreePid,
+    pub validated: ValidatedThreePid,
     /// Whether the account already has the 3PID. Then only its validation time is updated.
     pub known: bool,
     /// The current time.

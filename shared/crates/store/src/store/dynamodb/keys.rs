@@ -53,7 +53,7 @@ pub(in crate::store) fn binding(id_server: &str, medium: Medium, address: &str) 
 
 /// The partition key of the row that marks a validation session of an identity server as spent. No
 /// validation session of this server can have such an ID.
-pub(in crate::store) fn proof_elsewhere(id_server: &str, sid: &str) -> String {
+pub(in crate::store) fn delegated_validation(id_server: &str, sid: &str) -> String {
     let about = fields(&[id_server.as_bytes(), sid.as_bytes()]);
     format!("IDSERVER#{}", sha256_base64(&about))
 }
