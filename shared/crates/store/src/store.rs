@@ -98,12 +98,12 @@ pub struct Store {
 }
 
 impl Store {
-    /// A store on the tables whose names begin with `tables`. Does not open a connection.
+    /// A store for the tables whose names begin with `tables`. Does not open a connection.
     pub fn new(aws: &Aws, tables: &str, rng: Arc<dyn Rng>) -> Self {
         Self::with_client(dynamodb::client::client(aws), tables, rng)
     }
 
-    /// A store with an existing client: the admin CLI builds its own.
+    /// A store with an existing client, for the admin CLI, which creates its own client.
     pub fn with_client(client: Client, tables: &str, rng: Arc<dyn Rng>) -> Self {
         Self {
             client,

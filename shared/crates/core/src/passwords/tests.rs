@@ -354,7 +354,7 @@ fn hashes_that_cannot_be_verified_match_no_password() {
     }
 }
 
-/// The buffer was used for another password before, and its size differs from what the other cost needs.
+/// The kept buffer was used for another password before, and the other cost needs a buffer of another size.
 #[test]
 fn reused_memory_does_not_change_a_hash() {
     let (own, other) = (

@@ -36,9 +36,9 @@ pub struct UserRecord {
     pub devices: Vec<DeviceRecord>,
     /// The accepted policies.
     pub terms: Vec<TermsRecord>,
-    /// Its addresses.
+    /// Its 3PIDs.
     pub addresses: Vec<OwnThreePid>,
-    /// The addresses that are bound at identity servers.
+    /// The 3PIDs that are bound at identity servers.
     pub bindings: Vec<BindingRecord>,
 }
 
@@ -77,7 +77,7 @@ pub struct TermsRecord {
     pub accepted: Timestamp,
 }
 
-/// An address that is bound at an identity server.
+/// A 3PID that is bound at an identity server.
 #[derive(Debug)]
 pub struct BindingRecord {
     /// The name of the identity server.

@@ -12,7 +12,7 @@ use crate::{clock::Timestamp, ids::Localpart, password_hash::PasswordHash};
 impl Store {
     /// Replaces the hash of an unchanged password by a stronger one. One `UpdateItem` call on the
     /// condition that the stored hash is still `before`. A failed condition means that the password
-    /// has been changed in the meantime and is no error.
+    /// has been changed in the meantime and is not an error.
     pub async fn replace_password_hash(
         &self,
         user: &Localpart,
