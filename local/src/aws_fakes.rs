@@ -1,4 +1,4 @@
-//! Fakes of SES and SNS for mails and text messages, and of Secrets Manager with one secret, on a loopback port.
+//! Fakes of SES and SNS for e-mails and text messages, and of Secrets Manager with one secret, on a loopback port.
 //!
 //! They speak the protocols of AWS to the real SDKs and reject what AWS would reject. They put all other messages
 //! into the outbox, and send nothing. `GET /` returns the outbox to programs that cannot use `/_local/outbox`.
@@ -80,7 +80,7 @@ impl AwsFakes {
         Ok(Self { state, listener })
     }
 
-    /// The address they listen on.
+    /// The address that the fakes listen on.
     pub fn address(&self) -> SocketAddr {
         self.listener.address()
     }

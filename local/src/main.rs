@@ -61,7 +61,7 @@ struct Arguments {
 
 #[derive(Debug, Args)]
 struct DataDirectory {
-    /// Directory for the tables, the secret and the clock. Without it, all data is lost when the program ends.
+    /// Directory for the tables, the secret and the clock. If not set, all data is lost when the program ends.
     #[arg(long = "data", value_name = "DIR", global = true)]
     path: Option<PathBuf>,
 }
@@ -233,7 +233,7 @@ fn check_names() -> Result<(), ConfigErrors> {
     Config::unknown_settings(std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()))
 }
 
-/// The environment of the process. An empty variable counts as not set.
+/// The environment of the process. An empty variable is treated as not set.
 fn environment() -> Lookup {
     #[expect(
         clippy::disallowed_methods,

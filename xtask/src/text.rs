@@ -1,15 +1,15 @@
-//! Text that is assembled by lines, since a YAML or TOML library would drop the comments.
+//! Text that is assembled from lines, because a YAML or TOML library would drop the comments.
 
 use anyhow::{Context, Result, ensure};
 
-/// `text` with `body` between the lines `begin` and `end`, which stay. They may be indented.
+/// `text` with `body` between the lines `begin` and `end`. These two lines stay, and may be indented.
 pub(crate) fn replace_block(text: &str, begin: &str, end: &str, body: &[String]) -> Result<String> {
     let lines: Vec<&str> = text.lines().collect();
     let position = |marker: &str| {
         let mut found = (0..lines.len()).filter(|&index| lines[index].trim() == marker);
         let first = found.next();
         let first = first.with_context(|| format!("the line `{marker}` is missing"))?;
-        ensure!(found.next().is_none(), "the line `{marker}` is there twice");
+        ensure!(found.next().is_none(), "the line `{marker}` occurs twice");
         Ok(first)
     };
     let (first, last) = (position(begin)?, position(end)?);

@@ -88,7 +88,7 @@ impl DynamoDbProxy {
         Ok(Self { state, listener })
     }
 
-    /// The address it listens on.
+    /// The address that the proxy listens on.
     pub fn address(&self) -> SocketAddr {
         self.listener.address()
     }
@@ -103,12 +103,12 @@ impl DynamoDbProxy {
         self.state.calls().take()
     }
 
-    /// Every permission that the calls of functions have needed, allowed or not. Includes calls of SES and SNS.
+    /// Every permission that the calls of functions have needed, allowed or not. The set includes calls of SES and SNS.
     pub fn used(&self) -> BTreeSet<Use> {
         self.state.iam.used()
     }
 
-    /// The calls that the caller's policy did not allow. Includes calls of SES and SNS.
+    /// The calls that the caller's policy did not allow, including calls of SES and SNS.
     pub fn denials(&self) -> Vec<Use> {
         self.state.iam.denials()
     }
