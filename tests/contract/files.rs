@@ -65,7 +65,7 @@ pub(crate) fn below(directory: &str) -> Vec<File> {
             } else {
                 format!("{directory}/{name}")
             };
-            // In a further work tree `.git` is a file.
+            // In an additional worktree, `.git` is a file.
             if [".git", "target", "node_modules", ".aws-sam"].contains(&name.as_str()) {
                 continue;
             }

@@ -75,7 +75,7 @@ fn value() -> BoxedStrategy<Value> {
     prop_oneof![2 => text().prop_map(Value::from), 1 => one_of(&odd)].boxed()
 }
 
-/// HTTP-06, HTTP-16, 3PID-13: no session has an invalid address.
+/// HTTP-06, HTTP-16, 3PID-13: no session has an invalid 3PID.
 #[test]
 fn http_06_any_members_of_address_endpoints_are_answered() {
     let members = subsequence(MEMBERS.to_vec(), 0..=MEMBERS.len());

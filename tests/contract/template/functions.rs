@@ -105,7 +105,7 @@ fn all_mains_are_equal_except_for_the_name() {
 }
 
 /// The resource policy of a function is limited to 20 kB. One wildcard permission for all routes is far below the
-/// limit; one permission for each route and method would exceed it.
+/// limit. One permission for each route and method would exceed it.
 #[test]
 fn every_endpoint_has_exactly_one_permission_for_the_gateway() {
     let yaml = yaml();
