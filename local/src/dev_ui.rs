@@ -2,8 +2,8 @@
 //! the clock.
 //!
 //! It shows the secret and moves the clock, so neither another machine nor a web page of another site may use it. A
-//! browser on this machine would send the requests of such a page. These requests have another host (DNS rebinding),
-//! another origin or another site. Responses have no CORS headers.
+//! browser on this machine would send the requests of such a page. Such requests are recognised by another host (DNS
+//! rebinding), another origin or another site. Responses have no CORS headers.
 
 mod page;
 

@@ -61,7 +61,7 @@ struct Arguments {
 
 #[derive(Debug, Args)]
 struct DataDirectory {
-    /// Directory for the tables, the secret and the clock. If not set, all data is lost when the program ends.
+    /// Directory for the tables, the secret and the clock. Without this option, all data is lost when the program ends.
     #[arg(long = "data", value_name = "DIR", global = true)]
     path: Option<PathBuf>,
 }

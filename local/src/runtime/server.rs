@@ -93,8 +93,8 @@ async fn answer(
         .map(|body| Full::new(Bytes::from(body)))
 }
 
-/// The whole body. Of a body that is too large, only the beginning is kept, which the gateway needs to reject it. The
-/// rest is read and dropped, because a client may read the response only after it has sent the body.
+/// The whole body. If the body is too large, only the beginning is kept, because the gateway needs no more to reject
+/// it. The rest is read and dropped, because a client may read the response only after it has sent the body.
 async fn read(mut body: Incoming) -> Option<Bytes> {
     let mut bytes = Vec::new();
     let mut total = 0;
