@@ -56,7 +56,7 @@ impl IamChecker {
         self.template.policy(caller).is_some()
     }
 
-    /// Records the permissions that a call needs. Returns a missing one if the call must be rejected.
+    /// Records the permissions that a call needs. Returns a missing permission if the call must be rejected.
     pub(crate) fn check(&self, caller: &str, needs: &BTreeSet<Permission>) -> Option<Permission> {
         let policy = self.template.policy(caller)?;
         let mut log = self.log();

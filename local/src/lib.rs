@@ -60,7 +60,7 @@ pub struct Options {
     pub enforce_policies: bool,
     /// The addresses of the embedded services, if they must be fixed.
     pub listen: ListenAddresses,
-    /// Services to use instead of the embedded ones.
+    /// Services to use instead of the embedded services.
     pub external: ExternalEndpoints,
 }
 

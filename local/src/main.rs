@@ -66,10 +66,10 @@ struct DataDirectory {
     path: Option<PathBuf>,
 }
 
-/// Other implementations of the AWS services, for compatibility tests; see tests/dynamodb-compat.
+/// Other implementations of the AWS services, for compatibility tests. See tests/dynamodb-compat.
 #[derive(Debug, Args)]
 struct ExternalEndpoints {
-    /// A `DynamoDB` endpoint to use instead of the embedded one. Its tables must exist.
+    /// A `DynamoDB` endpoint to use instead of the embedded `DynamoDB`. Its tables must exist.
     #[arg(long, value_name = "ADDR:PORT", hide = true)]
     dynamodb: Option<SocketAddr>,
     /// An endpoint of SES and SNS to use instead of the fakes.

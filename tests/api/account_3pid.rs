@@ -268,7 +268,7 @@ async fn acc3_02_an_address_validated_again_keeps_its_added_at() {
     );
 }
 
-/// TOK-15: a suspended account may add an address.
+/// TOK-15: a suspended account may add a 3PID.
 #[tokio::test]
 async fn tok_15_a_suspended_account_adds_and_a_locked_one_does_not() {
     let server = test_server(&[]).await;

@@ -347,6 +347,6 @@ async fn acc3_03_only_users_with_a_password_add_an_address() {
     set_status(&server, "alice", "suspended");
     send(&server, &alice, &body).await.ok();
     assert_eq!(list(&server, &alice).await, [ALICE]);
-    // The deprecated request succeeds and changes nothing, because the address is already added.
+    // The deprecated request succeeds and changes nothing, because the 3PID is already added.
     add(&server, &alice, &creds).await.ok();
 }

@@ -57,7 +57,7 @@ async fn ids_13_an_unbinding_is_signed_and_names_the_address() {
         assert_eq!(
             id_server.lines(),
             [UNBIND],
-            "one request, and its answer is accepted"
+            "one request, and its response is accepted"
         );
         let seen = &id_server.requests()[0];
         let expected = json!({

@@ -32,7 +32,7 @@ async fn dev_03_devices_are_deleted_with_their_tokens() {
         assert!(first.is_valid(&server).await);
         assert!(!second.is_valid(&server).await && !third.is_valid(&server).await);
         assert_eq!(devices(&server, "alice").len(), 1);
-        // The deletion succeeds again, with the same request and with a new one.
+        // The deletion succeeds again, with the same request and with a new request.
         assert_eq!(first.post(&server, &path, &body).await.ok(), json!({}));
         let body = with_auth(request, password_of("alice", PASSWORD, None));
         assert_eq!(first.post(&server, &path, &body).await.ok(), json!({}));

@@ -146,7 +146,7 @@ async fn incident_23_a_stage_that_is_not_offered_is_refused() {
             assert!(challenge["errcode"].is_string(), "{stage}");
         }
     }
-    // The type of the application service in the body does not bypass the flows either.
+    // The login type of application services in the body does not bypass the flows either.
     let body =
         json!({ "type": "m.login.application_service", "username": "alice", "password": PASSWORD });
     server.register(&body).await.error(401, "M_MISSING_TOKEN");

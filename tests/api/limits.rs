@@ -29,7 +29,7 @@ async fn until_refused(send: impl AsyncFn() -> Reply) -> (u32, u64) {
             return (count, seconds.parse().unwrap_or_default());
         }
     }
-    panic!("no request was refused");
+    panic!("no request was rejected");
 }
 
 /// Asserts that requests are rejected until the announced delay has passed, and then sends one more request.
@@ -61,7 +61,7 @@ async fn http_19_register_is_limited_and_allowed_after_the_wait() {
     assert_eq!(
         uia_sessions(&server).len(),
         30,
-        "a refused request wrote a session"
+        "a rejected request wrote a session"
     );
     allowed_after(&server, 10, send).await.challenge();
     assert_eq!(uia_sessions(&server).len(), 31);

@@ -101,8 +101,7 @@ async fn threepid_62_display_names_and_mailto_are_not_addresses() {
     assert_eq!(validations(&server).len(), 1);
 }
 
-/// Incident 14: addresses that fold to the same form have one session for one address, and e-mails go to the folded
-/// form.
+/// Incident 14: addresses that fold to the same form have one session, and e-mails go to the folded form.
 #[tokio::test]
 async fn threepid_61_spellings_that_fold_alike_are_one_address() {
     let server = server_with(&[]).await;

@@ -79,7 +79,7 @@ pub(crate) fn message_of(server: &TestServer, sid: &str) -> String {
     row.to_string()
 }
 
-/// The security notifications in the outbox, as sorted pairs of type and address.
+/// The security notifications in the outbox, as sorted pairs of type and recipient.
 pub(crate) fn notifications(server: &TestServer) -> Vec<(String, String)> {
     let rows = server.local.dynamodb().table("Outbox").unwrap();
     let own = rows.iter().filter(|row| row["content"]["S"] == "notice");

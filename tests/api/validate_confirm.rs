@@ -151,7 +151,7 @@ async fn a_session_is_invalidated_only_with_its_link() {
     );
 }
 
-/// A session that registered an account cannot be refused with its link.
+/// A session that registered an account cannot be invalidated with its link.
 #[tokio::test]
 async fn a_spent_session_is_not_invalidated() {
     let server = server_with(&[]).await;

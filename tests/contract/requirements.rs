@@ -61,8 +61,8 @@ fn ids(text: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// The ID at the start of a test's name: `reg_14_…` is REG-14, and `threepid_14_…` is 3PID-14, because
-/// a name cannot begin with a digit.
+/// The ID at the start of a test's name: `reg_14_…` is REG-14, and `threepid_14_…` is 3PID-14, because a name cannot
+/// start with a digit.
 fn id_of_name(name: &str) -> Option<String> {
     let name = name.strip_prefix('_').unwrap_or(name);
     let (prefix, rest) = name.split_once('_')?;

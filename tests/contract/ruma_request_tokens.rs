@@ -74,11 +74,11 @@ where
     match send_request(server, request).await {
         Err(FromHttpResponseError::Server(error)) => error.error_kind().unwrap().clone(),
         Err(other) => panic!("{other:?}"),
-        Ok(_) => panic!("the request was not refused"),
+        Ok(_) => panic!("the request was not rejected"),
     }
 }
 
-/// Signs up an account with this address.
+/// Signs up an account with this e-mail address.
 async fn owner_of(server: &TestServer, address: &str) {
     let path = "/_matrix/client/v3/register/email/requestToken";
     let body = json!({ "email": address, "client_secret": "owner", "send_attempt": 1 });

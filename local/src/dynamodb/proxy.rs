@@ -128,7 +128,7 @@ impl DynamoDbProxy {
         self.state.plan().random_faults(seed, per_mille, kinds);
     }
 
-    /// Removes all faults, random ones included.
+    /// Removes all faults, including random faults.
     pub fn clear_faults(&self) {
         *self.state.plan() = FaultPlan::default();
     }

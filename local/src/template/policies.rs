@@ -16,7 +16,8 @@ const TOPICS: &str = "arn:${AWS::Partition}:sns:*:*:*";
 /// A permission: an action of AWS on a resource.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Permission {
-    /// The action. An action of `DynamoDB` has no service prefix (`GetItem`). Other actions have one (`ses:SendEmail`).
+    /// The action. An action of `DynamoDB` has no service prefix (`GetItem`). Other actions have a prefix
+    /// (`ses:SendEmail`).
     pub action: String,
     /// The resource. For `DynamoDB`, the logical id of the table, with `/index/<name>` for an index. For SES, the end
     /// of the ARN (`identity/…`). For SNS, a phone number. For Secrets Manager, the logical id of the secret.

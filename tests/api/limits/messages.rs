@@ -80,9 +80,9 @@ async fn l13_messages_to_one_address_are_limited_in_any_session() {
         assert_eq!(
             validations(&server).len(),
             queued(&server),
-            "a refused request wrote a session"
+            "a rejected request wrote a session"
         );
-        // Another spelling is the same address.
+        // Another spelling is the same 3PID.
         let respelled = match medium {
             "email" => mail_to("USER1@Example.ORG", "other", 1),
             _ => text_to("+44 (0) 7400-123457", "other", 1),

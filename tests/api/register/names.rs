@@ -212,7 +212,7 @@ async fn reg_14_of_twenty_concurrent_registrations_one_succeeds() {
     let me = whoami(&server, text(&answer, "access_token")).await;
     assert_eq!(me["user_id"], "@alice:localhost");
     let devices = devices(&server, "alice");
-    assert_eq!(devices.len(), 1, "a refused registration left a device");
+    assert_eq!(devices.len(), 1, "a rejected registration left a device");
 }
 
 #[tokio::test]

@@ -160,7 +160,7 @@ async fn threepid_05_a_suppressed_session_never_validates() {
     }
 }
 
-/// 3PID-63: the stored address is canonical, and the stored medium has its name in the API.
+/// 3PID-63: the stored 3PID is canonical, and the stored medium has its name in the API.
 #[tokio::test]
 async fn threepid_63_a_session_has_a_medium_and_canonical_address() {
     let server = server_with(&[]).await;

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 const MACROS: [(&str, &str); 1] = [("opaque_debug", "secrets")];
 
 /// The top-level modules that the code of a module names. `module` is the path of the module: `["uia", "stages"]` for
-/// `shared/crates/http/src/uia/stages.rs`. The names come from paths that begin with `crate::` or `super::`, in `use`
+/// `shared/crates/http/src/uia/stages.rs`. The names come from paths that start with `crate::` or `super::`, in `use`
 /// declarations with nested lists as well as in expressions.
 pub(super) fn imports(module: &[&str], code: &str) -> BTreeSet<String> {
     let mut found = Vec::new();
@@ -33,8 +33,8 @@ pub(super) fn imports(module: &[&str], code: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// Reads the path, or the list of paths, at the beginning of `text`, adds every whole path to `found` and returns the
-/// text after it.
+/// Reads the path, or the list of paths, at the start of `text`, adds every whole path to `found` and returns the text
+/// after it.
 fn expand<'a>(text: &'a str, prefix: &[&'a str], found: &mut Vec<Vec<&'a str>>) -> &'a str {
     let text = text.trim_start();
     if let Some(list) = text.strip_prefix('{') {

@@ -1,4 +1,4 @@
-//! Every function has one name, the common `main` and the permission of its caller.
+//! Checks that every function has the same name everywhere, the common `main` and the permission of its caller.
 
 use std::collections::BTreeMap;
 

@@ -20,7 +20,7 @@ const REMEMBERED: usize = 10_000;
 /// A call that was answered.
 #[derive(Debug, Clone)]
 pub struct Call {
-    /// The number of the call. The first one is 1.
+    /// The number of the call. The first call is 1.
     pub seq: u64,
     /// The time of its arrival.
     pub at: Instant,

@@ -181,7 +181,7 @@ impl FaultPlan {
         kind.map_or(FaultAction::None, |kind| action(kind, operation))
     }
 
-    /// The fault of this call. Every matching fault counts the call, and the first one that is due is injected.
+    /// The fault of this call. Every matching fault counts the call, and the first fault that is due is injected.
     pub(crate) fn next_fault(
         &mut self,
         operation: &Operation,
