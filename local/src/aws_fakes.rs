@@ -1,7 +1,7 @@
 //! Fakes of SES and SNS for e-mails and text messages, and of Secrets Manager with one secret, on a loopback port.
 //!
-//! They speak the protocols of AWS to the real SDKs and reject what AWS would reject. They put all other messages
-//! into the outbox, and send nothing. `GET /` returns the outbox to programs that cannot use `/_local/outbox`.
+//! They speak the protocols of AWS to the real SDKs and reject the requests that AWS would reject. They put all other
+//! messages into the outbox, and send nothing. `GET /` returns the outbox to programs that cannot use `/_local/outbox`.
 
 mod form;
 pub mod outbox;

@@ -180,7 +180,7 @@ fn with_type(status: StatusCode, kind: &'static str, body: String) -> Response<F
         header::X_CONTENT_TYPE_OPTIONS,
         HeaderValue::from_static("nosniff"),
     );
-    // No scripts and no external resources, because the page shows e-mails with text of any client.
+    // The policy allows no scripts and no external resources, because the page shows e-mails with text of any client.
     let policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; \
                   form-action 'none'; frame-ancestors 'none'";
     headers.insert(

@@ -87,7 +87,7 @@ pub struct Exchange {
     pub started: Instant,
     /// The duration until the response.
     pub duration: Duration,
-    /// The method.
+    /// The HTTP method.
     pub method: String,
     /// The path without the query, which may contain a secret.
     pub path: String,

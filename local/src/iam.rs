@@ -36,8 +36,8 @@ struct Log {
 }
 
 impl IamChecker {
-    /// A checker with the policies of `template`. With `enforce`, calls that they do not allow are rejected.
-    /// Otherwise they are only recorded.
+    /// A checker with the policies of `template`. If `enforce` is set, calls that the policies do not allow are
+    /// rejected. Otherwise such calls are only recorded.
     pub fn new(template: Arc<Template>, enforce: bool) -> Self {
         Self {
             template,

@@ -46,7 +46,7 @@ use crate::{
 /// The settings, resources and services that the server runs with.
 #[derive(Clone)]
 pub struct Options {
-    /// The settings. A setting that it does not have takes its local default.
+    /// The settings. A setting that the lookup does not have takes its local default.
     pub lookup: Lookup,
     /// The URL of the server on this machine. It is also the public URL, unless a setting names another URL.
     pub address: String,
@@ -170,7 +170,7 @@ impl Local {
         self.gateway.call(request.map(Into::into), peer).await
     }
 
-    /// The settings in force.
+    /// The settings of the server.
     pub fn config(&self) -> &Arc<Config> {
         &self.config
     }
@@ -210,7 +210,7 @@ impl Local {
     ///
     /// # Errors
     ///
-    /// Fails if the embedded `DynamoDB` does.
+    /// Fails if the embedded `DynamoDB` fails.
     pub async fn deliver(&self) -> Result<usize> {
         self.event_poller.deliver().await
     }
@@ -226,7 +226,7 @@ impl Local {
     ///
     /// # Errors
     ///
-    /// Fails if the embedded `DynamoDB` does.
+    /// Fails if the embedded `DynamoDB` fails.
     pub async fn drop_stream_records(&self) -> Result<usize> {
         self.event_poller.drop_records().await
     }

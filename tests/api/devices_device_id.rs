@@ -9,7 +9,7 @@ use super::{
 };
 use crate::flows::support::account_helpers;
 
-/// `PUT` with an access token.
+/// Sends a `PUT` with an access token.
 pub(super) async fn put(server: &TestServer, token: &str, path: &str, body: &Value) -> Reply {
     send_as(server, token, ("PUT", path), body.to_string().as_bytes()).await
 }
@@ -144,7 +144,7 @@ async fn dev_02_a_logged_out_or_unknown_device_is_not_renamed() {
     }
 }
 
-/// `DELETE` with an access token.
+/// Sends a `DELETE` with an access token.
 async fn delete(server: &TestServer, token: &str, path: &str, body: Option<&Value>) -> Reply {
     let body = body.map(Value::to_string).unwrap_or_default();
     send_as(server, token, ("DELETE", path), body.as_bytes()).await

@@ -101,7 +101,7 @@ pub(crate) async fn whoami(server: &TestServer, token: &str) -> Value {
     server.get_as(token, WHOAMI).await.ok()
 }
 
-/// The reply of `whoami` to the access token in a response.
+/// The response of `whoami` to the access token in `answer`.
 pub(crate) async fn whoami_as(server: &TestServer, answer: &Value) -> Reply {
     server.get_as(text(answer, "access_token"), WHOAMI).await
 }

@@ -172,7 +172,7 @@ pub(crate) async fn sign_up_with(server: &TestServer, medium: &str, user: u32, n
         .ok();
 }
 
-/// A code that is none of these.
+/// A code that is not in `codes`.
 pub(crate) fn other_code(codes: &[String]) -> String {
     let mut all = (0..1_000_000).map(|number: u32| format!("{number:06}"));
     all.find(|code| !codes.contains(code)).unwrap()

@@ -9,7 +9,8 @@ use crate::contract::files::{self, File};
 use imports::imports;
 
 /// The modules of the crates below `shared/crates`, from the lowest crate to the highest. A module may import only
-/// modules before it. The compiler enforces the order of the crates, and this list the order inside each.
+/// modules before it. The compiler enforces the order of the crates, and this list determines the order inside each
+/// crate.
 const ORDER: [(&str, &str); 4] = [
     (
         "model",

@@ -1,7 +1,7 @@
 //! The embedded `DynamoDB`: the tables of the template, served over the real protocol on a loopback port.
 //!
 //! The calls of the engine (dynoxide) block, so the engine has its own thread. The engine has no latency, conflicts or
-//! throttling. The proxy injects them. It does not authenticate callers, so only the proxy may call it.
+//! throttling. The proxy injects them. The engine does not authenticate callers, so only the proxy may call it.
 
 mod stream;
 

@@ -1,8 +1,8 @@
 //! The DynamoDB proxy: an HTTP proxy between the functions' SDK and the embedded `DynamoDB`.
 //!
-//! It counts calls and capacity units. It injects faults that the embedded engine never has, because it serialises
-//! its calls: conflicts, throttling, unprocessed keys, delays and lost responses. It rejects calls that the caller's
-//! IAM policy in the template does not allow.
+//! It counts calls and capacity units. It injects faults that the embedded engine never has, because the engine
+//! serialises its calls: conflicts, throttling, unprocessed keys, delays and lost responses. It rejects calls that the
+//! caller's IAM policy in the template does not allow.
 
 mod call;
 mod faults;

@@ -39,7 +39,7 @@ pub struct ExternalEndpoints {
     /// A `DynamoDB`, to which the proxy forwards. Its tables must exist. Its streams are not read, so only the
     /// schedule finds the rows of the outbox table.
     pub dynamodb: Option<SocketAddr>,
-    /// An SES and SNS. The caller's IAM policy is not checked there.
+    /// An endpoint of SES and SNS. It does not check the caller's IAM policy.
     pub messages: Option<SocketAddr>,
 }
 

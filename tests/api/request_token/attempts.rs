@@ -1,4 +1,4 @@
-//! `send_attempt`: which requests send a message, and how many messages a session may send.
+//! `send_attempt`: the requests that send a message, and the number of messages that a session may send.
 
 use std::{sync::Arc, time::Duration};
 

@@ -88,8 +88,8 @@ async fn l18_four_wrong_codes_and_right_ones_keep_the_code_valid() {
     assert_eq!(state(&server, &sid), "validated");
 }
 
-/// L18: the counter is in the table. In each way, also for concurrent guesses, a guess is counted before it is
-/// compared.
+/// L18: the counter is in the table. Each guess is counted before it is compared, in each way and also for concurrent
+/// guesses.
 #[tokio::test]
 async fn l18_concurrent_guesses_by_every_way_are_five_in_all() {
     let server = Arc::new(server_with(&[DIRECT]).await);
@@ -127,7 +127,7 @@ async fn l18_concurrent_guesses_by_every_way_are_five_in_all() {
     assert_eq!(state(&server, &sid), "pending");
 }
 
-/// L18: the counter is kept over a restart.
+/// L18: the counter is kept after a restart.
 #[tokio::test]
 async fn l18_a_new_instance_continues_the_count() {
     let data = tempfile::tempdir().unwrap();

@@ -74,7 +74,7 @@ async fn threepid_49_a_validated_session_lasts_24_hours_more() {
         let right = token(&server, medium, &sid);
         submit(&server, medium, &sid, "secret", &right).await.ok();
         server.advance(HOUR * 23);
-        // Submitting again at 46 hours does not extend it.
+        // Submitting again at 46 hours does not extend the session.
         submit(&server, medium, &sid, "secret", &right).await.ok();
         server.advance(HOUR * 2);
         let reply = submit(&server, medium, &sid, "secret", &right).await;

@@ -60,7 +60,7 @@ fn every_function_has_the_same_name_in_template_and_manifest() {
     }
 }
 
-/// A function without a route has its tests among the flows.
+/// The tests of a function without a route are flow tests.
 #[test]
 fn every_function_has_a_module_of_tests_of_its_name() {
     let (api, flows) = (files::read("tests/api.rs"), files::read("tests/flows.rs"));

@@ -30,9 +30,9 @@ pub struct Call {
     pub operation: String,
     /// The logical ids of its tables.
     pub tables: Vec<String>,
-    /// Read capacity units consumed.
+    /// The consumed read capacity units.
     pub read_units: f64,
-    /// Write capacity units consumed.
+    /// The consumed write capacity units.
     pub write_units: f64,
     /// The HTTP status of the response, even if the response was lost, or 502 if there was no response.
     pub status: u16,

@@ -10,7 +10,7 @@ use super::call::Operation;
 /// A kind of fault. Each kind applies only to the operations that can have it on AWS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FaultKind {
-    /// Another transaction is in progress for an item. Applies to writes and to all transactions.
+    /// Another transaction is in progress for an item. This kind applies to writes and to all transactions.
     Conflict,
     /// The throughput of the table, or the sending rate, is exceeded.
     Throttle,
