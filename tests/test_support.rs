@@ -1,6 +1,9 @@
 //! Test support: a whole server in one process, with a frozen clock and seeded random numbers. Every
 //! response is checked for the invariants that hold for all responses.
-#![expect(clippy::expect_used, reason = "a test that cannot go on may panic")]
+#![expect(
+    clippy::expect_used,
+    reason = "a failed expectation must fail the test"
+)]
 
 mod log;
 mod reply;

@@ -3,7 +3,7 @@
 //! As in `threepids`, the content of messages is computed from the row of the session.
 #![expect(
     clippy::unwrap_used,
-    reason = "a test that cannot go on may panic, in its helpers too"
+    reason = "a failed expectation must fail the test, in helper functions too"
 )]
 
 use serde_json::{Value, json};

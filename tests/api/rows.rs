@@ -1,7 +1,7 @@
 //! Table rows with named fields, so that only this file depends on the stored attribute names.
 #![expect(
     clippy::unwrap_used,
-    reason = "a test that cannot go on may panic, in its helpers too"
+    reason = "a failed expectation must fail the test, in helper functions too"
 )]
 
 use std::collections::BTreeMap;

@@ -1,7 +1,7 @@
 //! Helpers for the tests of all endpoints.
 #![expect(
     clippy::unwrap_used,
-    reason = "a test that cannot go on may panic, in its helpers too"
+    reason = "a failed expectation must fail the test, in helper functions too"
 )]
 
 mod endpoints;

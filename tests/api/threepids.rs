@@ -4,7 +4,7 @@
 //! tests are about the use of links and codes, so no message has to arrive.
 #![expect(
     clippy::unwrap_used,
-    reason = "a test that cannot go on may panic, in its helpers too"
+    reason = "a failed expectation must fail the test, in helper functions too"
 )]
 
 use serde_json::{Value, json};

@@ -2,7 +2,7 @@
 //! that failed. In the end the operation has taken effect once and completely.
 #![expect(
     clippy::unwrap_used,
-    reason = "a test that cannot go on may panic, in its helpers too"
+    reason = "a failed expectation must fail the test, in helper functions too"
 )]
 
 mod account_threepids;

@@ -2,7 +2,7 @@
 //! of keys while functions with old and new settings run at the same time.
 #![expect(
     clippy::unwrap_used,
-    reason = "a test that cannot go on may panic, in its helpers too"
+    reason = "a failed expectation must fail the test, in helper functions too"
 )]
 
 use std::collections::HashMap;

@@ -1,7 +1,7 @@
 //! Logins: all failed logins are indistinguishable. Concurrent logins are tested in `races`.
 #![expect(
     clippy::unwrap_used,
-    reason = "a test that cannot go on may panic, in its helpers too"
+    reason = "a failed expectation must fail the test, in helper functions too"
 )]
 
 mod password_guessing;

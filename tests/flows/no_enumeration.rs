@@ -4,7 +4,7 @@
 //! requested address. Only the owner gets a message.
 #![expect(
     clippy::unwrap_used,
-    reason = "a test that cannot go on may panic, in its helpers too"
+    reason = "a failed expectation must fail the test, in helper functions too"
 )]
 
 mod owner_notes;

@@ -1,7 +1,7 @@
 //! Purges: the removal of the rows of logged-out devices and of deactivated accounts.
 #![expect(
     clippy::unwrap_used,
-    reason = "a test that cannot go on may panic, in its helpers too"
+    reason = "a failed expectation must fail the test, in helper functions too"
 )]
 
 use std::{

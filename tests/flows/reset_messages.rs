@@ -2,7 +2,7 @@
 //! session. 3PID-06, 3PID-52, 3PID-64, PWD-19.
 #![expect(
     clippy::unwrap_used,
-    reason = "a test that cannot go on may panic, in its helpers too"
+    reason = "a failed expectation must fail the test, in helper functions too"
 )]
 
 mod deliveries;

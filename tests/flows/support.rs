@@ -1,7 +1,7 @@
 //! Helpers of all flow tests: request bodies, concurrent requests, and assertions about the tables.
 #![expect(
     clippy::unwrap_used,
-    reason = "a test that cannot go on may panic, in its helpers too"
+    reason = "a failed expectation must fail the test, in helper functions too"
 )]
 
 pub(crate) mod account_helpers;

@@ -1,7 +1,7 @@
 //! The cost of registration, of UIA sessions and of the read-only endpoints.
 #![expect(
     clippy::unwrap_used,
-    reason = "a test that cannot go on may panic, in its helpers too"
+    reason = "a failed expectation must fail the test, in helper functions too"
 )]
 
 use std::time::Duration;

@@ -2,7 +2,7 @@
 //! one of the calls fails.
 #![expect(
     clippy::unwrap_used,
-    reason = "a test that cannot go on may panic, in its helpers too"
+    reason = "a failed expectation must fail the test, in helper functions too"
 )]
 
 use gatehouse_local::{

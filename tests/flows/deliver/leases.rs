@@ -1,7 +1,7 @@
 //! Concurrent deliveries: only one of them processes a row.
 #![expect(
     clippy::unwrap_used,
-    reason = "a test that cannot go on may panic, in its helpers too"
+    reason = "a failed expectation must fail the test, in helper functions too"
 )]
 
 use std::{sync::Arc, time::Duration};

@@ -1,7 +1,7 @@
 //! Faults during a registration in two stages.
 #![expect(
     clippy::unwrap_used,
-    reason = "a test that cannot go on may panic, in its helpers too"
+    reason = "a failed expectation must fail the test, in helper functions too"
 )]
 
 use gatehouse_local::dynamodb::proxy::Fault;

@@ -1,7 +1,7 @@
 //! Faults between the request for a message and the creation of the account with the validated address.
 #![expect(
     clippy::unwrap_used,
-    reason = "a test that cannot go on may panic, in its helpers too"
+    reason = "a failed expectation must fail the test, in helper functions too"
 )]
 
 use std::{

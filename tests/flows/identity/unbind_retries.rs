@@ -2,7 +2,7 @@
 //! for a day, and everything else of the account is removed immediately (DEACT-11).
 #![expect(
     clippy::unwrap_used,
-    reason = "a test that cannot go on may panic, in its helpers too"
+    reason = "a failed expectation must fail the test, in helper functions too"
 )]
 
 use std::{sync::Arc, time::Duration};

@@ -2,7 +2,7 @@
 //! table and no log; the address and the session ID are in no log.
 #![expect(
     clippy::unwrap_used,
-    reason = "a test that cannot go on may panic, in its helpers too"
+    reason = "a failed expectation must fail the test, in helper functions too"
 )]
 
 mod messages;

@@ -2,7 +2,7 @@
 //! 3PID-07, 3PID-15. Only the messages to an address disclose whether the address has an account.
 #![expect(
     clippy::unwrap_used,
-    reason = "a test that cannot go on may panic, in its helpers too"
+    reason = "a failed expectation must fail the test, in helper functions too"
 )]
 
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! The command `doctor` with the embedded services.
 #![expect(
     clippy::unwrap_used,
-    reason = "a test that cannot go on may panic, in its helpers too"
+    reason = "a failed expectation must fail the test, in helper functions too"
 )]
 
 use std::{collections::BTreeMap, sync::Arc};

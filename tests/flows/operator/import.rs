@@ -1,7 +1,7 @@
 //! The import of users of another server, with their password hashes.
 #![expect(
     clippy::unwrap_used,
-    reason = "a test that cannot go on may panic, in its helpers too"
+    reason = "a failed expectation must fail the test, in helper functions too"
 )]
 
 use std::{fmt::Write, path::PathBuf, sync::Arc};

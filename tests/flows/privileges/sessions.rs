@@ -2,7 +2,7 @@
 //! token at every endpoint that accepts a token, and the removal of logged-out devices.
 #![expect(
     clippy::unwrap_used,
-    reason = "a test that cannot go on may panic, in its helpers too"
+    reason = "a failed expectation must fail the test, in helper functions too"
 )]
 
 use std::{collections::BTreeSet, time::Duration};

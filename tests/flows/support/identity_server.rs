@@ -2,7 +2,7 @@
 //! misbehave. `answers` has its data and responses; this file has the transport.
 #![expect(
     clippy::unwrap_used,
-    reason = "a test that cannot go on may panic, in its helpers too"
+    reason = "a failed expectation must fail the test, in helper functions too"
 )]
 
 mod answers;

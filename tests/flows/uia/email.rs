@@ -1,7 +1,7 @@
 //! Registration with an e-mail address: the request, the e-mail, its link and the account.
 #![expect(
     clippy::unwrap_used,
-    reason = "a test that cannot go on may panic, in its helpers too"
+    reason = "a failed expectation must fail the test, in helper functions too"
 )]
 
 use std::time::Duration;

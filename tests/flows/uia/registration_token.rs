@@ -1,7 +1,7 @@
 //! `m.login.registration_token`: the validity of a token, and the requests that spend a use.
 #![expect(
     clippy::unwrap_used,
-    reason = "a test that cannot go on may panic, in its helpers too"
+    reason = "a failed expectation must fail the test, in helper functions too"
 )]
 
 use std::time::Duration;

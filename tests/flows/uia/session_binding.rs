@@ -2,7 +2,7 @@
 //! of the operations that UIA protects (UIA-13, incident 15).
 #![expect(
     clippy::unwrap_used,
-    reason = "a test that cannot go on may panic, in its helpers too"
+    reason = "a failed expectation must fail the test, in helper functions too"
 )]
 
 use http::Request;

@@ -1,7 +1,7 @@
 //! `m.login.terms`: the policies that are shown, and the acceptance that is recorded.
 #![expect(
     clippy::unwrap_used,
-    reason = "a test that cannot go on may panic, in its helpers too"
+    reason = "a failed expectation must fail the test, in helper functions too"
 )]
 
 use serde_json::{Value, json};
