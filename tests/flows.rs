@@ -1,4 +1,4 @@
-//! Tests of paths through several endpoints, with races and faults.
+//! Tests of scenarios across several endpoints, with races and faults.
 
 pub(crate) mod account_threepids;
 mod addition_messages;

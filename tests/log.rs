@@ -8,12 +8,12 @@ use std::{
 use serde_json::Value;
 use shared::metrics::LINE_TARGET;
 
-/// Everything that is logged on this thread while it exists, at every level.
+/// Everything that this thread logs, at every level, until the guard of [`Log::capture`] is dropped.
 #[derive(Debug, Clone, Default)]
 pub struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
-    /// Starts capturing. The test's runtime must run only on this thread, as that of
+    /// Starts capturing. The test's runtime must run only on this thread, as the runtime of
     /// `#[tokio::test]` does.
     pub fn capture() -> (Self, tracing::subscriber::DefaultGuard) {
         // With a single subscriber, a thread without one may disable a callsite for all threads; a

@@ -1,8 +1,8 @@
 //! Rows that version 0.1.0 wrote, read by this version.
 //!
 //! `fixtures/rows-0.1.0.json` holds every row of all tables after a fixed sequence of requests to
-//! version 0.1.0, and the tokens, sessions and answers that its clients had then. Functions are
-//! deployed one by one, so this version must continue every session that the previous one began.
+//! version 0.1.0, and the tokens, sessions and responses that its clients had then. Functions are
+//! deployed one by one, so this version must continue every session that the previous version started.
 #![expect(
     clippy::expect_used,
     reason = "a failed expectation must fail the test, in helper functions too"
@@ -14,7 +14,7 @@ use test_support::{PASSWORD, Reply, TestServer};
 
 const V3: &str = "/_matrix/client/v3";
 
-/// A server on the rows of version 0.1.0, and what the clients of that version know.
+/// A server with the rows of version 0.1.0, and the values that the clients of that version hold.
 async fn previous_version() -> (TestServer, Value) {
     let fixture: Value = serde_json::from_str(include_str!("fixtures/rows-0.1.0.json"))
         .expect("the fixture is JSON");
@@ -175,7 +175,7 @@ async fn validation_sessions_are_validated_and_used() {
     let (server, clients) = previous_version().await;
     let frank = sign_up("frank", &clients["validated"], "m.login.msisdn");
     post(&server, "/register", &frank).await.ok();
-    // The sealed `next_link` is opened, too.
+    // This version also opens the sealed `next_link`.
     let reply = confirm(&server, &clients["sent"]["link"]).await;
     assert_eq!(reply.status, 303, "{}", reply.text());
     let location = reply.headers["location"].to_str().expect("a URL");

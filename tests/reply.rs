@@ -4,14 +4,14 @@ use http::StatusCode;
 use serde_json::Value;
 use shared::http::COMMON_HEADERS;
 
-/// A response.
+/// A response of the gateway, with its complete body.
 #[derive(Debug, Clone)]
 pub struct Reply {
-    /// The status.
+    /// The HTTP status of the response.
     pub status: StatusCode,
-    /// The headers.
+    /// The headers; a name can occur more than once.
     pub headers: http::HeaderMap,
-    /// The body's bytes.
+    /// The bytes of the body, empty if the response has none.
     pub body: Vec<u8>,
 }
 

@@ -1,6 +1,9 @@
-//! Test support: a whole server in one process, with a frozen clock and seeded random numbers. The
-//! responses to its requests are checked for the invariants of every response.
-#![expect(clippy::expect_used, reason = "a test that cannot go on may panic")]
+//! Test support: a whole server in one process, with a frozen clock and seeded random numbers. Every
+//! response is checked for the invariants that hold for all responses.
+#![expect(
+    clippy::expect_used,
+    reason = "a failed expectation must fail the test"
+)]
 
 mod log;
 mod reply;
@@ -69,18 +72,18 @@ pub struct TestServer {
 }
 
 impl TestServer {
-    /// A server with the default settings of the tests: dummy registration, no limits, cheap
+    /// Starts a server with the default settings of the tests: dummy registration, no limits, cheap
     /// hashes, no password policy.
     pub async fn new() -> Self {
         Self::with(&[]).await
     }
 
-    /// A server with these settings in place of the defaults.
+    /// Starts a server with these settings in place of the defaults.
     pub async fn with(settings: &[(&str, &str)]) -> Self {
         Self::start(settings, None).await
     }
 
-    /// A server with these settings and with its tables in a directory.
+    /// Starts a server with these settings and with its tables in a directory.
     pub async fn in_directory(settings: &[(&str, &str)], data: &std::path::Path) -> Self {
         Self::start(settings, Some(data.to_owned())).await
     }
@@ -144,38 +147,38 @@ impl TestServer {
         reply
     }
 
-    /// `POST` with a JSON body.
+    /// Sends a `POST` request with a JSON body.
     pub async fn post(&self, path: &str, body: &Value) -> Reply {
         self.post_text(path, &body.to_string()).await
     }
 
-    /// `POST` with any body.
+    /// Sends a `POST` request with any body.
     pub async fn post_text(&self, path: &str, body: &str) -> Reply {
         let request = Request::post(path).header("content-type", "application/json");
         self.send(request.body(body.as_bytes().to_vec()).expect("a request"))
             .await
     }
 
-    /// `GET`.
+    /// Sends a `GET` request without a token.
     pub async fn get(&self, path: &str) -> Reply {
         self.send(Request::get(path).body(Vec::new()).expect("a request"))
             .await
     }
 
-    /// `GET` with an access token.
+    /// Sends a `GET` request with an access token.
     pub async fn get_as(&self, token: &str, path: &str) -> Reply {
         let request = Request::get(path).header("authorization", format!("Bearer {token}"));
         self.send(request.body(Vec::new()).expect("a request"))
             .await
     }
 
-    /// `GET /account/whoami` with an access token.
+    /// Sends `GET /account/whoami` with an access token.
     pub async fn whoami(&self, token: &str) -> Reply {
         self.get_as(token, "/_matrix/client/v3/account/whoami")
             .await
     }
 
-    /// `POST /register` with the v3 prefix.
+    /// Sends `POST /register` with the v3 prefix.
     pub async fn register(&self, body: &Value) -> Reply {
         self.post("/_matrix/client/v3/register", body).await
     }
@@ -187,7 +190,7 @@ impl TestServer {
         self.register(&body).await.ok()
     }
 
-    /// The first 401 of a registration with these parameters, and its session.
+    /// Starts a registration with these parameters. Returns its first 401 and the ID of its session.
     pub async fn begin(&self, body: &Value) -> (Value, String) {
         let challenge = self.register(body).await.challenge();
         let session = challenge["session"].as_str().expect("a session").to_owned();
@@ -204,18 +207,18 @@ impl TestServer {
         self.local.deliver().await.expect("the stream is read")
     }
 
-    /// Runs the schedule: every due message is delivered, whatever the result of its first attempt
-    /// was.
+    /// Runs the schedule: every due message is delivered, independent of the result of its first
+    /// attempt.
     pub async fn run_schedule(&self) {
         self.local.run_schedule().await;
     }
 
-    /// The mails and text messages that were sent, oldest first.
+    /// The e-mails and text messages that were sent, oldest first.
     pub fn messages(&self) -> Vec<Message> {
         self.local.outbox().messages()
     }
 
-    /// The DynamoDB calls that `work` makes.
+    /// Runs `work` and returns its result and its DynamoDB calls.
     pub async fn calls_of<T>(&self, work: impl Future<Output = T>) -> (T, Vec<Call>) {
         self.local.proxy().take_calls();
         let value = work.await;

@@ -16,10 +16,10 @@ use shared::{
 
 use crate::{Admin, Report};
 
-/// The attempts at a change that concurrent changes of the row can interrupt.
+/// The maximum number of attempts to change the row. An attempt fails if the row has changed since it was read.
 const MAX_ATTEMPTS: usize = 5;
 
-/// The commands.
+/// The commands for application services.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Add application services, or replace those with the same ID
@@ -60,7 +60,7 @@ struct RegistrationNamespace {
     regex: String,
 }
 
-/// Parses a registration file. Only the hash of the token is kept.
+/// Parses a registration file. The result contains only the hash of the token.
 pub fn parse(yaml: &str, keys: &KeyRing) -> anyhow::Result<AppserviceRecord> {
     let file: RegistrationFile = serde_yaml_ng::from_str(yaml)
         .context("the file is not a registration of an application service")?;
@@ -111,7 +111,7 @@ pub(crate) async fn run(admin: &Admin, command: &Command) -> anyhow::Result<Repo
     }
 }
 
-/// Adds application services, or replaces those with the same id.
+/// Adds application services, or replaces those with the same ID.
 pub async fn add(admin: &Admin, new: &[AppserviceRecord]) -> anyhow::Result<Report> {
     change(admin, |records| {
         for record in new {
@@ -134,7 +134,10 @@ pub async fn add(admin: &Admin, new: &[AppserviceRecord]) -> anyhow::Result<Repo
     let ids: Vec<&str> = new.iter().map(|record| record.id.as_str()).collect();
     Ok(Report::success(
         json!({ "added": ids }),
-        format!("added {}; takes effect within a minute", ids.join(", ")),
+        format!(
+            "added {}; the change takes effect within a minute",
+            ids.join(", ")
+        ),
     ))
 }
 
@@ -150,7 +153,7 @@ async fn remove(admin: &Admin, id: &str) -> anyhow::Result<Report> {
     .await?;
     Ok(Report::success(
         json!({ "removed": id }),
-        format!("removed {id}; takes effect within a minute"),
+        format!("removed {id}; the change takes effect within a minute"),
     ))
 }
 

@@ -1,7 +1,7 @@
-//! Checks of a deployment: tables, secret, settings, e-mail, text messages, clock. They change nothing.
+//! Checks of a deployment: tables, secret, settings, e-mail, text messages, clock. The checks change nothing.
 //!
 //! The checks are the same for AWS and for the embedded services. If a service does not implement a call,
-//! the check is skipped. The embedded services implement only a few.
+//! the check is skipped. The embedded services implement only a few calls.
 
 mod checks;
 mod clock;

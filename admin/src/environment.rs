@@ -5,12 +5,12 @@ use std::{collections::BTreeMap, fmt};
 use aws_config::SdkConfig;
 use shared::key_ring::{KeyRingError, KeySettings, MEMBERS};
 
-/// Variables and their values. A variable with an empty value counts as unset.
+/// Variables and their values. A variable with an empty value is treated as unset.
 #[derive(Clone, Default)]
 pub struct Environment(BTreeMap<String, String>);
 
 impl Environment {
-    /// An environment with these variables.
+    /// Creates an environment with these variables.
     pub fn of(variables: impl IntoIterator<Item = (String, String)>) -> Self {
         let variables = variables.into_iter();
         Self(variables.filter(|(_, value)| !value.is_empty()).collect())

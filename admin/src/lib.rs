@@ -1,10 +1,10 @@
 //! The admin CLI `gatehouse-admin`: users, registration tokens, application services, and `doctor`.
 //!
-//! It works directly on the tables of `AWS_ENDPOINT_URL_DYNAMODB` or of the AWS account. The running
-//! functions see every change within a minute, without a deployment. Tokens are stored as keyed hashes, so
-//! it needs the same keys (`GATEHOUSE_SECRET` or `GATEHOUSE_SECRET_ARN`) and `GATEHOUSE_TABLES` as the
-//! functions. It accesses tables only through the store, except `doctor`, which compares the tables with the
-//! template.
+//! The CLI works directly on the tables of `AWS_ENDPOINT_URL_DYNAMODB` or of the AWS account. Every change takes
+//! effect in the running functions within a minute, without a deployment. Tokens are stored as keyed hashes, so
+//! the CLI needs the same keys (`GATEHOUSE_SECRET` or `GATEHOUSE_SECRET_ARN`) and `GATEHOUSE_TABLES` as the
+//! functions. All commands access the tables only through the store, except `doctor`, which compares the tables
+//! with the template.
 
 pub mod appservices;
 mod doctor;
@@ -23,7 +23,7 @@ use shared::{clock::Clock, rng::Rng, secrets::KeyRing, store::Store};
 
 use crate::{environment::Environment, services::Services};
 
-/// The command line.
+/// The arguments of the command line.
 #[derive(Debug, Parser)]
 #[command(
     name = "gatehouse-admin",
@@ -39,7 +39,7 @@ pub struct Cli {
     pub command: Command,
 }
 
-/// The commands.
+/// The groups of commands, and `doctor`.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Tokens that allow a registration (`m.login.registration_token`)
@@ -51,18 +51,18 @@ pub enum Command {
     /// Accounts: show, lock, suspend, deactivate, import
     #[command(subcommand)]
     Users(users::Command),
-    /// Check tables, secret, settings, e-mail, text messages and clock, and say how to fix each problem
+    /// Check tables, secret, settings, e-mail, text messages and clock, and print how to fix each problem
     Doctor,
 }
 
 /// The context of the commands.
 #[derive(Debug)]
 pub struct Admin {
-    /// The store.
+    /// The DynamoDB tables.
     pub store: Store,
     /// The keys of the token hashes.
     pub keys: KeyRing,
-    /// The clock.
+    /// The time of changes, and of the expiry of registration tokens.
     pub clock: Arc<dyn Clock>,
     /// The source of random values.
     pub rng: Arc<dyn Rng>,
@@ -95,8 +95,9 @@ impl Report {
         }
     }
 
-    /// The output, without characters that control a terminal. In JSON, such characters occur only in
-    /// strings, where their escape sequence has the same meaning. Those below U+0020 are already escaped.
+    /// The output, with control characters escaped, because they could control the terminal. In JSON, control
+    /// characters occur only in strings, where the escape sequence has the same meaning. Characters below U+0020
+    /// are already escaped there.
     pub fn render(&self, json: bool) -> String {
         let text = if json {
             &self.json.to_string()

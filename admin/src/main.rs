@@ -34,7 +34,7 @@ fn run(cli: &Cli) -> anyhow::Result<Report> {
     runtime.block_on(async { Box::pin(admin(!cli.json).await?.run(&cli.command)).await })
 }
 
-/// An error is ignored: it means that the reader has closed the pipe.
+/// A write error is ignored, because it occurs when the reader has closed the pipe.
 fn print(report: &Report, json: bool) {
     let _ = writeln!(std::io::stdout(), "{}", report.render(json));
 }

@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 pub(crate) struct Progress(ProgressBar);
 
 impl Progress {
-    /// A bar with this number of steps, hidden unless `show`.
+    /// Creates a bar with this number of steps. It is hidden unless `show` is true.
     pub(crate) fn new(steps: usize, show: bool) -> Self {
         let target = if show {
             ProgressDrawTarget::stderr()

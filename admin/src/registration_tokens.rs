@@ -18,11 +18,11 @@ use crate::{Admin, Report};
 const RANDOM_CHARS: usize = 24;
 const ID_CHARS: usize = 12;
 const LAST_CHARS: usize = 4;
-/// The minimum length of a token. The list shows the last four characters, which must be at most half
+/// The minimum length of a token. The list shows the last four characters, which must not be more than half
 /// of the token.
 const MIN_CHARS: usize = 8;
 
-/// The commands.
+/// The commands for registration tokens.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Create a token and show it once

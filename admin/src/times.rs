@@ -1,10 +1,10 @@
-//! Times as text.
+//! Formats and parses times.
 
 use aws_smithy_types::{DateTime, date_time::Format};
 use shared::clock::Timestamp;
 
-/// A larger number is in milliseconds: in seconds, it would be after the year 5138; in milliseconds, it is
-/// after 1973.
+/// A number up to this limit is in seconds, and a larger number is in milliseconds. The limit is in the year 5138
+/// as seconds, and in 1973 as milliseconds.
 const LARGEST_SECONDS: i64 = 100_000_000_000;
 
 /// Formats a time in UTC, to the second.

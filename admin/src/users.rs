@@ -12,10 +12,11 @@ use shared::{ids::Localpart, store::Moderation};
 
 use crate::{Admin, Report};
 
-/// The attempts at a change that concurrent changes of the account can interrupt.
+/// The maximum number of attempts to change an account. An attempt fails if the account has changed since it was
+/// read.
 const MAX_ATTEMPTS: usize = 5;
 
-/// The commands.
+/// The commands for users.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Show an account: its status, addresses, devices and bindings
@@ -99,8 +100,8 @@ pub(crate) async fn run(admin: &Admin, command: &Command) -> anyhow::Result<Repo
     }
 }
 
-/// Parses a username in its stored form. A complete user ID is rejected, because the command does not know
-/// the server name.
+/// Parses a username in its stored form. A complete user ID is rejected, because the server name is
+/// not a required setting of the command.
 fn localpart(name: &str) -> anyhow::Result<Localpart> {
     Localpart::stored(name).with_context(|| {
         format!("`{name}` is not a username; give the part of the user ID between `@` and `:`, in lower case")

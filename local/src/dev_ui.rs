@@ -2,8 +2,8 @@
 //! the clock.
 //!
 //! It shows the secret and moves the clock, so neither another machine nor a web page of another site may use it. A
-//! browser on this machine would send requests for such a page. They are recognised by another host (DNS rebinding),
-//! another origin or another site. Responses have no CORS headers.
+//! browser on this machine would send the requests of such a page. Such requests are recognised by another host (DNS
+//! rebinding), another origin or another site. Responses have no CORS headers.
 
 mod page;
 
@@ -180,7 +180,7 @@ fn with_type(status: StatusCode, kind: &'static str, body: String) -> Response<F
         header::X_CONTENT_TYPE_OPTIONS,
         HeaderValue::from_static("nosniff"),
     );
-    // No scripts and no external resources, because the page shows mails with text of any client.
+    // The policy allows no scripts and no external resources, because the page shows e-mails with text of any client.
     let policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; \
                   form-action 'none'; frame-ancestors 'none'";
     headers.insert(

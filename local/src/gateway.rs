@@ -1,5 +1,5 @@
 //! The local API gateway: it finds the route, calls the function with the event of API Gateway and turns the result
-//! into an HTTP response. It depends on the template only, and has no code for any single endpoint.
+//! into an HTTP response. It depends only on the template and has no code for any single endpoint.
 
 pub mod event;
 pub mod router;
@@ -83,15 +83,15 @@ impl Debug for Function {
 pub struct Exchange {
     /// The time of its arrival, by the clock of the functions.
     pub at: Timestamp,
-    /// The instant of its arrival, to be compared with DynamoDB calls.
+    /// The instant of its arrival, for comparison with DynamoDB calls.
     pub started: Instant,
     /// The duration until the response.
     pub duration: Duration,
-    /// The method.
+    /// The HTTP method.
     pub method: String,
     /// The path without the query, which may contain a secret.
     pub path: String,
-    /// The logical id of the function that answered, if one did.
+    /// The logical id of the function that answered. `None` if the gateway answered itself.
     pub function: Option<String>,
     /// The status of the response.
     pub status: u16,
@@ -130,7 +130,7 @@ impl Gateway {
         })
     }
 
-    /// Answers a request from `peer`. Errors are responses too.
+    /// Answers a request from `peer`. Errors are returned as responses too.
     pub async fn call(&self, request: Request<Bytes>, peer: IpAddr) -> Response<Vec<u8>> {
         let (started, at) = (Instant::now(), self.clock.now());
         let method = request.method().to_string();
@@ -235,10 +235,10 @@ impl Gateway {
             .functions
             .get(id)
             .with_context(|| format!("there is no function {id}"))?;
-        // Converted through text, as on AWS.
+        // The event is converted through text, as on AWS.
         let request: LambdaRequest = serde_json::from_str(&event.to_string())?;
         let context = context(id, request_id);
-        // A separate task, so that a panic ends only this request, as on Lambda.
+        // The call is a separate task, so that a panic ends only this request, as on Lambda.
         let call = (function.0)(LambdaEvent::new(request, context));
         let call = tokio::spawn(call.in_current_span());
         let answer = tokio::time::timeout(TIMEOUT, call)

@@ -36,8 +36,8 @@ struct Log {
 }
 
 impl IamChecker {
-    /// A checker with the policies of `template`. With `enforce`, calls that they do not allow are rejected.
-    /// Otherwise they are only recorded.
+    /// A checker with the policies of `template`. If `enforce` is set, calls that the policies do not allow are
+    /// rejected. Otherwise such calls are only recorded.
     pub fn new(template: Arc<Template>, enforce: bool) -> Self {
         Self {
             template,
@@ -56,7 +56,7 @@ impl IamChecker {
         self.template.policy(caller).is_some()
     }
 
-    /// Records the permissions that a call needs. Returns a missing one if the call must be rejected.
+    /// Records the permissions that a call needs. Returns a missing permission if the call must be rejected.
     pub(crate) fn check(&self, caller: &str, needs: &BTreeSet<Permission>) -> Option<Permission> {
         let policy = self.template.policy(caller)?;
         let mut log = self.log();

@@ -43,14 +43,14 @@ use crate::{
     template::Template,
 };
 
-/// How to run the server.
+/// The settings, resources and services that the server runs with.
 #[derive(Clone)]
 pub struct Options {
-    /// The settings. A setting that it does not have takes its local default.
+    /// The settings. A setting that the lookup does not have takes its local default.
     pub lookup: Lookup,
-    /// The URL of the server on this machine. It is also the public URL, unless a setting names another.
+    /// The URL of the server on this machine. It is also the public URL, unless a setting names another URL.
     pub address: String,
-    /// The directory for the tables, the secret and the clock's offset. Without it, nothing is stored on disk.
+    /// The directory for the tables, the secret and the clock's offset. If it is `None`, nothing is stored on disk.
     pub data: Option<PathBuf>,
     /// The clock of the functions.
     pub clock: Arc<MovableClock>,
@@ -60,7 +60,7 @@ pub struct Options {
     pub enforce_policies: bool,
     /// The addresses of the embedded services, if they must be fixed.
     pub listen: ListenAddresses,
-    /// Services to use instead of the embedded ones.
+    /// Services to use instead of the embedded services.
     pub external: ExternalEndpoints,
 }
 
@@ -133,7 +133,7 @@ impl Local {
         let event_poller = Arc::new(EventPoller::new(&services, &config, &options.rng)?);
         let clock: Arc<dyn Clock> = Arc::clone(&options.clock) as Arc<dyn Clock>;
         let functions = functions::all(|id| {
-            // The function's logical id is its access key id, by which its IAM policy is found.
+            // The function's logical id is its access key id, which selects its IAM policy.
             let aws = services.aws(id);
             App::new(
                 Arc::clone(&config),
@@ -142,7 +142,7 @@ impl Local {
                 Arc::clone(&options.rng),
             )
         });
-        // Request ids have a generator of their own, so that the tokens of a seeded test do not depend on them.
+        // Request ids have a separate generator, so that the tokens of a seeded test do not depend on them.
         let gateway = Gateway::new(Template::ours()?, functions, clock, Arc::new(SystemRng))?;
         let flows = lookup("GATEHOUSE_REGISTRATION_FLOWS").unwrap_or_default();
         Ok(Self {
@@ -170,7 +170,7 @@ impl Local {
         self.gateway.call(request.map(Into::into), peer).await
     }
 
-    /// The settings in force.
+    /// The settings of the server.
     pub fn config(&self) -> &Arc<Config> {
         &self.config
     }
@@ -205,12 +205,12 @@ impl Local {
         self.services.aws_fakes()
     }
 
-    /// Runs `Deliver` for every row that is new in the outbox table since the last run, until there is none.
+    /// Runs `Deliver` for every row that is new in the outbox table since the last run, until there is no new row.
     /// Returns the number of rows.
     ///
     /// # Errors
     ///
-    /// Fails if the embedded `DynamoDB` does.
+    /// Fails if the embedded `DynamoDB` fails.
     pub async fn deliver(&self) -> Result<usize> {
         self.event_poller.deliver().await
     }
@@ -221,12 +221,12 @@ impl Local {
         self.event_poller.run()
     }
 
-    /// Drops the stream records that [`Local::deliver`] would handle now, as AWS may lose them. Returns the number
-    /// of rows.
+    /// Drops the stream records that [`Local::deliver`] would handle now, because AWS may lose stream records too.
+    /// Returns the number of rows.
     ///
     /// # Errors
     ///
-    /// Fails if the embedded `DynamoDB` does.
+    /// Fails if the embedded `DynamoDB` fails.
     pub async fn drop_stream_records(&self) -> Result<usize> {
         self.event_poller.drop_records().await
     }

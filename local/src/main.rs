@@ -61,15 +61,15 @@ struct Arguments {
 
 #[derive(Debug, Args)]
 struct DataDirectory {
-    /// Directory for the tables, the secret and the clock. Without it, all data is lost when the program ends.
+    /// Directory for the tables, the secret and the clock. Without this option, all data is lost when the program ends.
     #[arg(long = "data", value_name = "DIR", global = true)]
     path: Option<PathBuf>,
 }
 
-/// Other implementations of the AWS services, for compatibility tests; see tests/dynamodb-compat.
+/// Other implementations of the AWS services, for compatibility tests. See tests/dynamodb-compat.
 #[derive(Debug, Args)]
 struct ExternalEndpoints {
-    /// A `DynamoDB` endpoint to use instead of the embedded one. Its tables must exist.
+    /// A `DynamoDB` endpoint to use instead of the embedded `DynamoDB`. Its tables must exist.
     #[arg(long, value_name = "ADDR:PORT", hide = true)]
     dynamodb: Option<SocketAddr>,
     /// An endpoint of SES and SNS to use instead of the fakes.
@@ -233,7 +233,7 @@ fn check_names() -> Result<(), ConfigErrors> {
     Config::unknown_settings(std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()))
 }
 
-/// The environment of the process. An empty variable counts as not set.
+/// The environment of the process. An empty variable is treated as not set.
 fn environment() -> Lookup {
     #[expect(
         clippy::disallowed_methods,

@@ -40,7 +40,7 @@ pub struct Template {
 }
 
 /// The methods of a path, with `ANY` in place of the methods that have the same target as HEAD. HEAD is never an
-/// endpoint, so these are the methods without one.
+/// endpoint, so these are the methods without an endpoint.
 fn with_any(methods: BTreeMap<String, Target>) -> Result<BTreeMap<String, Target>> {
     for method in METHODS {
         ensure!(
@@ -58,7 +58,7 @@ fn with_any(methods: BTreeMap<String, Target>) -> Result<BTreeMap<String, Target
 pub struct Route {
     /// The path in the template, with its `{parameters}`.
     pub path: String,
-    /// The targets by method. `ANY` is the target of methods without an entry of their own.
+    /// The targets by method. `ANY` is the target of methods that have no entry.
     pub methods: BTreeMap<String, Target>,
 }
 

@@ -1,7 +1,7 @@
 //! Gatehouse: a serverless account service for Matrix homeservers.
 //!
-//! The crate that every function is built from. It re-exports the modules of four crates below `crates/`, each of
-//! which sees only those before it: `model` (values), `store` (DynamoDB), `core` (the account domain) and `http`
+//! Every function depends on this crate. It re-exports the modules of four crates below `crates/`, each of which
+//! depends only on those before it: `model` (values), `store` (DynamoDB), `core` (the account domain) and `http`
 //! (the HTTP layer).
 
 pub use gatehouse_core::{

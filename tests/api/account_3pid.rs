@@ -169,8 +169,8 @@ async fn acc3_02_missing_or_mistyped_members_are_refused() {
     assert_eq!(validations_in(&server, "validated"), 1);
 }
 
-/// 3PID-49, UIA-54: a session that does not validate this address for this purpose gets the same
-/// response as an unknown session.
+/// 3PID-49, UIA-54: a session that does not validate this 3PID for this purpose gets the same response as an unknown
+/// session.
 #[tokio::test]
 async fn acc3_02_unverifiable_credentials_are_refused() {
     let server = test_server(&[(
@@ -268,7 +268,7 @@ async fn acc3_02_an_address_validated_again_keeps_its_added_at() {
     );
 }
 
-/// TOK-15: a suspended account may add an address.
+/// TOK-15: a suspended account may add a 3PID.
 #[tokio::test]
 async fn tok_15_a_suspended_account_adds_and_a_locked_one_does_not() {
     let server = test_server(&[]).await;
@@ -282,7 +282,7 @@ async fn tok_15_a_suspended_account_adds_and_a_locked_one_does_not() {
     assert_eq!(list(&server, &alice).await, [ALICE]);
 }
 
-/// Incident 31: a validation session that began before a password reset is invalid after it.
+/// Incident 31: a validation session that started before a password reset is invalid after it.
 #[tokio::test]
 async fn incident_31_a_session_begun_before_a_reset_adds_nothing() {
     let server = test_server(&[]).await;

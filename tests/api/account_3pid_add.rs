@@ -27,7 +27,7 @@ fn last_request(name: &str, password: &str, session: &str) -> Value {
     json!({ "auth": auth })
 }
 
-/// Sends the first request; returns the session of its 401.
+/// Sends the first request and returns the session of its 401.
 async fn begin(server: &TestServer, token: &str, creds: &Value) -> String {
     let challenge = post_as(server, token, ADD, creds).await.challenge();
     assert_eq!(
@@ -61,8 +61,7 @@ async fn acc3_03_an_address_is_added_with_a_password() {
     assert_eq!(validations_in(&server, "spent"), 2);
 }
 
-/// UIA-15, UIA-19: parameters of the first request need not be repeated, and the last request may
-/// be repeated.
+/// UIA-15, UIA-19: parameters of the first request need not be repeated, and the last request may be repeated.
 #[tokio::test]
 async fn uia_19_a_session_remembers_the_address_to_add() {
     let server = test_server(&[]).await;
@@ -107,8 +106,8 @@ async fn uia_08_a_wrong_password_adds_nothing_and_can_be_retried() {
     assert_eq!(list(&server, &alice).await, [ALICE]);
 }
 
-/// A caller without a validated address is refused before the password stage, and does not learn
-/// whether the password was right.
+/// A request without a validated 3PID is rejected before the password stage. Its response does not show whether the
+/// password was right.
 #[tokio::test]
 async fn acc3_03_an_unvalidated_session_is_refused_before_uia() {
     let offered = "m.login.dummy m.login.msisdn";
@@ -150,7 +149,7 @@ async fn acc3_03_an_unvalidated_session_is_refused_before_uia() {
         .ok();
 }
 
-/// 3PID-49: the last request checks again what the first one checked.
+/// 3PID-49: the last request repeats the checks of the first request.
 #[tokio::test]
 async fn acc3_03_a_session_that_expires_during_uia_adds_nothing() {
     let server = test_server(&[]).await;
@@ -188,7 +187,7 @@ async fn uia_25_the_password_of_another_user_adds_nothing() {
     ] {
         send(&server, &alice, &body).await.error(403, "M_FORBIDDEN");
     }
-    // Bob's password is not Alice's either.
+    // Bob's password with Alice's name is wrong too.
     let reply = send(&server, &alice, &last_request("alice", other, &session)).await;
     reply.refused("M_FORBIDDEN");
     assert!(threepid_owners(&server).is_empty());
@@ -219,8 +218,8 @@ async fn uia_14_a_session_belongs_to_its_user_only() {
         .ok();
 }
 
-/// Incident 15: a session that began for another operation does not finish this one, and the
-/// reverse.
+/// Incident 15: a session that started for another operation does not finish this operation, and a session for this
+/// operation does not finish another.
 #[tokio::test]
 async fn uia_13_a_session_of_another_operation_adds_nothing() {
     let server = test_server(&[]).await;
@@ -271,7 +270,7 @@ async fn uia_20_another_address_in_the_same_session_is_refused() {
     assert_eq!(list(&server, &alice).await, [ALICE]);
 }
 
-/// The validated address can still be added after its owner has removed it.
+/// The validated 3PID can still be added after its owner has removed it.
 #[tokio::test]
 async fn acc3_04_an_address_in_use_is_reported_to_its_validator() {
     let server = test_server(&[]).await;
@@ -348,6 +347,6 @@ async fn acc3_03_only_users_with_a_password_add_an_address() {
     set_status(&server, "alice", "suspended");
     send(&server, &alice, &body).await.ok();
     assert_eq!(list(&server, &alice).await, [ALICE]);
-    // The deprecated request succeeds and changes nothing, because the address is already added.
+    // The deprecated request succeeds and changes nothing, because the 3PID is already added.
     add(&server, &alice, &creds).await.ok();
 }

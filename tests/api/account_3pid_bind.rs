@@ -20,7 +20,7 @@ fn bind_request(id_server: &IdServer, sid: &str) -> Value {
     })
 }
 
-/// IDS-11: the same address may be bound to several users.
+/// IDS-11: the same 3PID may be bound to several users.
 #[tokio::test]
 async fn ids_10_a_binding_sends_sid_secret_user_and_client_token() {
     let id_server = IdServer::start("id.example.org");
@@ -99,7 +99,7 @@ async fn ids_07_errors_of_the_id_server_are_passed_on() {
         ("400 Bad Request", 400, "M_SEND_ERROR"),
         ("400 Bad Request", 400, "M_DESTINATION_REJECTED"),
         ("429 Too Many Requests", 429, "M_UNKNOWN"),
-        // Old identity servers answer errors with status 200.
+        // Old identity servers return errors with status 200.
         ("200 OK", 400, "M_SESSION_EXPIRED"),
     ] {
         id_server.respond_with(line, &json!({ "errcode": errcode, "error": "No" }));
@@ -167,8 +167,8 @@ async fn ids_02_an_untrusted_server_is_not_called() {
     assert!(id_server.lines().is_empty() && other.lines().is_empty());
 }
 
-/// IDS-03, CVE-2021-29431, CVE-2021-21392: a trusted identity server is not called if its name
-/// resolves to an address of a private network.
+/// IDS-03, CVE-2021-29431, CVE-2021-21392: a trusted identity server is not called if its name resolves to an address
+/// of a private network.
 #[tokio::test]
 async fn incident_9_a_name_that_resolves_inside_is_not_called() {
     let id_server = IdServer::start("id.example.org");

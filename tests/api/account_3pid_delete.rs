@@ -18,7 +18,7 @@ fn no_support() -> Value {
     json!({ "id_server_unbind_result": NO_SUPPORT })
 }
 
-/// No identity server is known for an address that was only added to the account.
+/// No identity server is recorded for a 3PID that was only added to the account.
 #[tokio::test]
 async fn acc3_05_a_removed_address_is_gone_with_no_support() {
     let server = test_server(&[]).await;
@@ -64,7 +64,7 @@ async fn tok_04_without_a_token_the_body_is_not_examined() {
     }
 }
 
-/// 3PID-63: every spelling names the same address.
+/// 3PID-63: every spelling names the same 3PID.
 #[tokio::test]
 async fn acc3_05_an_address_is_removed_by_any_spelling() {
     let server = test_server(&[]).await;
@@ -215,7 +215,7 @@ async fn acc3_05_an_appservice_removes_for_its_own_users_only() {
     );
 }
 
-/// The notification goes to every mail address of the account, the removed one included.
+/// The notification goes to every e-mail address of the account, including the removed address.
 #[tokio::test]
 async fn acc3_05_every_mail_address_of_the_account_is_notified() {
     let server = test_server(&[]).await;

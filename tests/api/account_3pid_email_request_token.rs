@@ -1,5 +1,5 @@
-//! `POST /account/3pid/email/requestToken`: a mail that adds its address to an account.
-//! The rules of every such request are in `request_token`.
+//! `POST /account/3pid/email/requestToken`: an e-mail that adds its address to an account. The tests of all such
+//! requests are in `request_token`.
 
 use super::request_token::answers;
 

@@ -1,5 +1,5 @@
-//! `POST /account/3pid/msisdn/requestToken`: a text message that adds its number to an account.
-//! The rules of every such request are in `request_token`.
+//! `POST /account/3pid/msisdn/requestToken`: a text message that adds its number to an account. The tests of all such
+//! requests are in `request_token`.
 
 use super::request_token::answers;
 

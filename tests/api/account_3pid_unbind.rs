@@ -13,8 +13,8 @@ const PATH: &str = "/_matrix/client/v3/account/3pid/unbind";
 const UNBIND: &str = "POST /_matrix/identity/v2/3pid/unbind";
 const ALICE: &str = "alice@example.org";
 
-/// Signs up Alice, binds an address at each of these identity servers and returns her token. The
-/// recorded requests of the identity servers are cleared.
+/// Signs up Alice, binds an e-mail address at each of these identity servers and returns her token. The recorded
+/// requests of the identity servers are cleared.
 async fn bound(server: &TestServer, servers: &[&IdServer], address: &str) -> String {
     let user = server.sign_up("alice").await;
     let token = text(&user, "access_token").to_owned();
@@ -57,7 +57,7 @@ async fn ids_13_an_unbinding_is_signed_and_names_the_address() {
         assert_eq!(
             id_server.lines(),
             [UNBIND],
-            "one request, and its answer is accepted"
+            "one request, and its response is accepted"
         );
         let seen = &id_server.requests()[0];
         let expected = json!({
@@ -93,7 +93,7 @@ async fn ids_17_a_server_that_follows_the_spec_is_called_again() {
     assert!(id_server.bindings().is_empty());
 }
 
-/// IDS-14: a Matrix error is passed to the client, after two attempts at most.
+/// IDS-14: a Matrix error is passed to the client after at most two attempts.
 #[tokio::test]
 async fn ids_14_a_matrix_error_of_the_id_server_is_passed_on() {
     let id_server = IdServer::start("id.example.org");
@@ -243,8 +243,7 @@ async fn malformed_unbind_requests_are_refused_before_any_call() {
     assert!(id_server.requests().is_empty());
 }
 
-/// IDS-21, incident 9: slow responses time out, long responses are cut off, and redirects are not
-/// followed.
+/// IDS-21, incident 9: slow responses time out, long responses are cut off, and redirects are not followed.
 #[tokio::test]
 async fn ids_21_a_misbehaving_server_is_given_up_and_not_followed() {
     let [id_server, redirect_target] = ["id.example.org", "elsewhere.example"].map(IdServer::start);

@@ -62,7 +62,7 @@ async fn deact_01_an_account_is_deactivated_with_its_password() {
     }
 }
 
-/// DEACT-02, DEACT-13, DIS-23: no login succeeds, by user ID or by address.
+/// DEACT-02, DEACT-13, DIS-23: no login succeeds, by user ID or by 3PID.
 #[tokio::test]
 async fn deact_02_nobody_logs_in_to_a_deactivated_account() {
     let server = TestServer::with(&ADDRESSES).await;
@@ -115,7 +115,7 @@ async fn deact_04_a_failed_attempt_leaves_the_account_unchanged() {
     reply.ok();
 }
 
-/// DEACT-05, UIA-24: without a token the password stage identifies the account.
+/// DEACT-05, UIA-24: without a token, the password stage identifies the account.
 #[tokio::test]
 async fn deact_05_the_password_alone_is_enough() {
     let server = TestServer::with(&ADDRESSES).await;
@@ -141,7 +141,7 @@ async fn deact_05_the_password_alone_is_enough() {
         server.post(DEACTIVATE_PATH, &body).await.ok()["id_server_unbind_result"],
         "success"
     );
-    // The account is named by an address, in one request.
+    // A single request can name the account by a 3PID.
     assert!(bob.is_valid(&server).await);
     let dora = sign_up_with(&server, "dora", MSISDN, NUMBER.0).await;
     let identifier = json!({ "type": "m.id.phone", "country": "GB", "phone": NUMBER.0 });
@@ -249,7 +249,7 @@ async fn tok_15_callers_that_may_deactivate_an_account() {
         .error(401, "M_USER_LOCKED");
     set_status(&server, "alice", "suspended");
     alice.post(&server, DEACTIVATE_PATH, &body).await.ok();
-    // An application service deactivates its own users without UIA, and no other users.
+    // An application service deactivates only its own users, without UIA.
     register_as(&server, &irc, "irc_alice").await.ok();
     let path = format!("{DEACTIVATE_PATH}?user_id=@irc_alice:localhost");
     let reply = post_as(&server, &irc, &path, &json!({})).await;
@@ -263,8 +263,8 @@ async fn tok_15_callers_that_may_deactivate_an_account() {
         .error(403, "M_FORBIDDEN");
 }
 
-/// Incident 18 (changing a password or deactivating without a token hit an expectation): no subset
-/// of token, `auth` and body causes an internal error.
+/// Incident 18 (a password change or a deactivation without a token caused an internal error): no subset of token,
+/// `auth` and body causes an internal error.
 #[tokio::test]
 async fn incident_18_no_subset_of_a_request_is_an_internal_error() {
     let server = TestServer::with(&ADDRESSES).await;

@@ -42,7 +42,7 @@ async fn pwd_04_the_password_of_the_tokens_user_is_changed() {
             .error(403, "M_FORBIDDEN");
         try_login(&server, "alice", OTHER_PASSWORD).await.ok();
         try_login(&server, "bob", PASSWORD).await.ok();
-        // UIA accepts the new password too, and no longer the old one.
+        // UIA also accepts the new password and rejects the old one.
         let (_, session) = alice.begin(&server, &path, &new_password()).await;
         let old = password_of("alice", PASSWORD, Some(&session));
         let reply = alice
@@ -57,7 +57,7 @@ async fn pwd_04_the_password_of_the_tokens_user_is_changed() {
     }
 }
 
-/// UIA-11, UIA-41, UIA-44: one request is enough. It may contain any form of the user's name.
+/// UIA-11, UIA-41, UIA-44: one request is enough. It may contain the user ID in any form.
 #[tokio::test]
 async fn uia_41_the_user_is_named_in_any_form() {
     let named = [
@@ -81,7 +81,7 @@ async fn uia_41_the_user_is_named_in_any_form() {
     }
 }
 
-/// UIA-42, UIA-43, UIA-44: an address of the account names its user, in any spelling.
+/// UIA-42, UIA-43, UIA-44: a 3PID of the account names its user, in any spelling.
 #[tokio::test]
 async fn uia_42_an_address_names_its_owner() {
     let server = TestServer::with(&ADDRESSES).await;
@@ -115,8 +115,8 @@ async fn uia_42_an_address_names_its_owner() {
     }
 }
 
-/// UIA-25, UIA-45, L8, incident 17 (the password of another account was accepted): a request that
-/// names another user gets a 403 before any password is hashed, whether that user exists or not.
+/// UIA-25, UIA-45, L8, incident 17 (the password of another account was accepted): a request that names another user
+/// gets a 403 before any password is hashed, whether that user exists or not.
 #[tokio::test]
 async fn uia_25_the_password_of_another_user_is_refused() {
     let server = TestServer::with(&ADDRESSES).await;
@@ -168,7 +168,7 @@ async fn uia_27_missing_members_of_a_stage_are_reported() {
 async fn pwd_01_without_a_new_password_nothing_is_changed() {
     let server = TestServer::new().await;
     let alice = sign_up(&server, "alice").await;
-    // UIA comes first, then the missing parameter.
+    // UIA is required before the missing parameter is reported.
     let (_, session) = alice.begin(&server, PASSWORD_PATH, &json!({})).await;
     let auth = password_of("alice", PASSWORD, Some(&session));
     let reply = alice
@@ -182,7 +182,7 @@ async fn pwd_01_without_a_new_password_nothing_is_changed() {
     try_login(&server, "alice", OTHER_PASSWORD).await.ok();
 }
 
-/// UIA-19, UIA-20: the session remembers the new password and refuses another one.
+/// UIA-19, UIA-20: the session stores the new password, and a request with another password is rejected.
 #[tokio::test]
 async fn uia_20_a_session_is_for_one_new_password() {
     let server = TestServer::new().await;
@@ -205,8 +205,7 @@ async fn uia_20_a_session_is_for_one_new_password() {
     try_login(&server, "alice", OTHER_PASSWORD).await.ok();
 }
 
-/// UIA-15, L7: the same request to a finished session gets the same response again. Another request
-/// has no effect.
+/// UIA-15, L7: the same request to a finished session gets the same response again. Any other request has no effect.
 #[tokio::test]
 async fn uia_15_a_finished_change_is_not_repeated() {
     let server = TestServer::new().await;
@@ -235,7 +234,7 @@ async fn uia_15_a_finished_change_is_not_repeated() {
         .await
         .error(400, "M_INVALID_PARAM");
     assert_eq!(server.dump(), before);
-    // The session without its token, or with another user's token, is useless.
+    // The session is rejected without its token and with another user's token.
     let bob = sign_up(&server, "bob").await;
     bob.post(&server, PASSWORD_PATH, &last)
         .await
@@ -330,7 +329,7 @@ async fn pwd_16_nothing_changes_without_completed_uia() {
     try_login(&server, "alice", PASSWORD).await.ok();
 }
 
-/// PWD-06, L14: the validated address no longer belongs to an account.
+/// PWD-06, L14: the validated e-mail address no longer belongs to an account.
 #[tokio::test]
 async fn pwd_06_an_address_of_no_account_resets_no_password() {
     let server = TestServer::with(&ADDRESSES).await;

@@ -1,5 +1,5 @@
-//! `POST /account/password/email/requestToken`: a mail that resets a password.
-//! The rules of every such request are in `request_token`.
+//! `POST /account/password/email/requestToken`: an e-mail that resets a password. The tests of all such requests are in
+//! `request_token`.
 
 use super::request_token::answers;
 

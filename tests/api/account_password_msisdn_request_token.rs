@@ -1,5 +1,5 @@
-//! `POST /account/password/msisdn/requestToken`: a text message that resets a password.
-//! The rules of every such request are in `request_token`.
+//! `POST /account/password/msisdn/requestToken`: a text message that resets a password. The tests of all such requests
+//! are in `request_token`.
 
 use super::request_token::answers;
 

@@ -20,7 +20,7 @@ async fn dev_03_devices_are_deleted_with_their_tokens() {
         let first = sign_up(&server, "alice").await;
         let second = log_in(&server, "alice", PASSWORD).await;
         let third = log_in(&server, "alice", PASSWORD).await;
-        // Unknown IDs, strings that cannot be IDs, and a repeated ID.
+        // The list also has unknown IDs, strings that cannot be IDs, and a repeated ID.
         let request = json!({ "devices": [second.id, third.id, third.id, "UNKNOWN", "", "\u{0}"] });
         let (_, session) = first.begin(&server, &path, &request).await;
         assert!(second.is_valid(&server).await);
@@ -32,15 +32,14 @@ async fn dev_03_devices_are_deleted_with_their_tokens() {
         assert!(first.is_valid(&server).await);
         assert!(!second.is_valid(&server).await && !third.is_valid(&server).await);
         assert_eq!(devices(&server, "alice").len(), 1);
-        // The deletion succeeds again, with the same request and with a new one.
+        // The deletion succeeds again, with the same request and with a new request.
         assert_eq!(first.post(&server, &path, &body).await.ok(), json!({}));
         let body = with_auth(request, password_of("alice", PASSWORD, None));
         assert_eq!(first.post(&server, &path, &body).await.ok(), json!({}));
     }
 }
 
-/// DEV-03: the calling device is deleted too. The repeated request succeeds although its token is
-/// invalid.
+/// DEV-03: the calling device is deleted too. The repeated request succeeds although its token is invalid.
 #[tokio::test]
 async fn dev_03_the_calling_device_may_be_among_them() {
     let server = TestServer::new().await;
@@ -54,7 +53,7 @@ async fn dev_03_the_calling_device_may_be_among_them() {
     log_in(&server, "alice", PASSWORD).await;
 }
 
-/// UIA-25, L8, L9: another user's password is refused, and another user's device is not deleted.
+/// UIA-25, L8, L9: another user's password is rejected, and another user's device is not deleted.
 #[tokio::test]
 async fn uia_25_devices_of_other_users_are_not_deleted() {
     let server = TestServer::new().await;

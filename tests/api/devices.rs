@@ -95,7 +95,7 @@ async fn dev_01_logged_out_devices_are_not_listed() {
 async fn dev_01_many_devices_are_paged_and_the_answer_is_bounded() {
     let server = TestServer::new().await;
     let alice = server.sign_up("alice").await;
-    // Logged-out devices come first, more than one page of them.
+    // The logged-out devices come first and fill more than one page.
     write_devices(&server, "alice", 0, ("a", 1800));
     write_devices(&server, "alice", 1, ("b", 1100));
     let token = text(&alice, "access_token");

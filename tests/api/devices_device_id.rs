@@ -9,7 +9,7 @@ use super::{
 };
 use crate::flows::support::account_helpers;
 
-/// `PUT` with an access token.
+/// Sends a `PUT` with an access token.
 pub(super) async fn put(server: &TestServer, token: &str, path: &str, body: &Value) -> Reply {
     send_as(server, token, ("PUT", path), body.to_string().as_bytes()).await
 }
@@ -119,7 +119,7 @@ async fn reg_19_a_login_names_only_a_new_device() {
     assert_eq!(shown.ok()["display_name"], "first");
 }
 
-/// DEV-02: renaming neither creates a device nor revives one.
+/// DEV-02: renaming neither creates nor restores a device.
 #[tokio::test]
 async fn dev_02_a_logged_out_or_unknown_device_is_not_renamed() {
     let server = TestServer::new().await;
@@ -144,7 +144,7 @@ async fn dev_02_a_logged_out_or_unknown_device_is_not_renamed() {
     }
 }
 
-/// `DELETE` with an access token.
+/// Sends a `DELETE` with an access token.
 async fn delete(server: &TestServer, token: &str, path: &str, body: Option<&Value>) -> Reply {
     let body = body.map(Value::to_string).unwrap_or_default();
     send_as(server, token, ("DELETE", path), body.as_bytes()).await
@@ -184,8 +184,8 @@ async fn dev_03_a_device_is_deleted_with_its_tokens() {
     }
 }
 
-/// UIA-13, incident 15 (UIA for one operation finished another): a session for one device does not
-/// delete another.
+/// UIA-13, incident 15 (UIA for one operation finished another): a session for one device does not delete another
+/// device.
 #[tokio::test]
 async fn uia_13_a_session_deletes_the_device_it_was_begun_for() {
     let server = TestServer::new().await;
@@ -204,14 +204,14 @@ async fn uia_13_a_session_deletes_the_device_it_was_begun_for() {
     delete(&server, &alice.token, &path(&second), Some(&body))
         .await
         .ok();
-    // The finished session answers no other request.
+    // The finished session is rejected for any other request.
     delete(&server, &alice.token, &path(&third), Some(&body))
         .await
         .error(400, "M_INVALID_PARAM");
     assert!(!second.is_valid(&server).await && third.is_valid(&server).await);
 }
 
-/// UIA-25, L9: another user's password is refused, and another user's device is not deleted.
+/// UIA-25, L9: another user's password is rejected, and another user's device is not deleted.
 #[tokio::test]
 async fn uia_25_nobody_deletes_the_device_of_another_user() {
     let server = TestServer::new().await;

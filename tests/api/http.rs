@@ -1,4 +1,4 @@
-//! Transport: paths, methods, bodies and headers.
+//! Rules of HTTP requests: paths, methods, bodies and headers.
 
 use gatehouse_local::dynamodb::proxy::{Fault, FaultKind};
 use serde_json::{Value, json};
@@ -177,8 +177,8 @@ async fn http_18_a_body_above_the_limit_is_refused() {
     assert_eq!(accounts(&server), 0);
 }
 
-/// HTTP-05, HTTP-22: the tables fail for several functions. `TestServer::send` checks the content
-/// type and the CORS headers of every response.
+/// HTTP-05, HTTP-22: the tables fail for several functions. `TestServer::send` checks the content type and the CORS
+/// headers of every response.
 #[tokio::test]
 async fn http_22_an_internal_failure_is_a_json_error_too() {
     let server = TestServer::new().await;

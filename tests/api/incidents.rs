@@ -11,8 +11,8 @@ use super::{
     support::{WHOAMI, add_appservice, dummy_registration, register_as, request, set_status, text},
 };
 
-/// Incident 13: a locked or deactivated account gets no token from any endpoint. The upgrade of
-/// guests has its own test.
+/// Incident 13: a locked or deactivated account gets no token from any endpoint. The upgrade of guests has its own
+/// test.
 #[tokio::test]
 async fn incident_13_no_token_for_a_deactivated_or_locked_account() {
     let server = TestServer::new().await;
@@ -46,8 +46,8 @@ async fn incident_13_no_token_for_a_deactivated_or_locked_account() {
     }
 }
 
-/// Incident 18: the test sends every subset of token, `auth` and members, each of them valid,
-/// invalid or of a wrong type.
+/// Incident 18: the test sends every subset of token, `auth` and members. Each part is valid, invalid or of a wrong
+/// type.
 #[tokio::test]
 async fn incident_18_no_subset_of_token_auth_and_body_is_a_5xx() {
     let server = TestServer::with(&[("GATEHOUSE_GUESTS", "true")]).await;
@@ -114,7 +114,7 @@ async fn incident_18_no_subset_of_token_auth_and_body_is_a_5xx() {
     assert_eq!(reply.ok()["user_id"], "@alice:localhost");
 }
 
-/// Incident 23: a stage that is switched off is refused.
+/// Incident 23: a stage that is switched off is rejected.
 #[tokio::test]
 async fn incident_23_a_stage_that_is_not_offered_is_refused() {
     let server = TestServer::with(&[(
@@ -146,7 +146,7 @@ async fn incident_23_a_stage_that_is_not_offered_is_refused() {
             assert!(challenge["errcode"].is_string(), "{stage}");
         }
     }
-    // The type of the application service in the body does not bypass the flows either.
+    // The login type of application services in the body does not bypass the flows either.
     let body =
         json!({ "type": "m.login.application_service", "username": "alice", "password": PASSWORD });
     server.register(&body).await.error(401, "M_MISSING_TOKEN");
@@ -188,8 +188,7 @@ async fn incident_24_an_unknown_stage_is_never_completed() {
     assert_eq!(accounts(&server), 0);
 }
 
-/// Incident 26: every served version of the path makes the same decision, and other versions do not
-/// exist.
+/// Incident 26: every served version of the path gets the same response, and other versions do not exist.
 #[tokio::test]
 async fn incident_26_no_version_of_the_path_skips_a_check() {
     let flows = "m.login.registration_token+m.login.dummy";

@@ -81,7 +81,7 @@ async fn ids_19_an_operators_own_key_is_published_instead() {
     let server = TestServer::with(&[("GATEHOUSE_SIGNING_KEY", &line)]).await;
     let document = server.get(PATHS[1]).await.ok();
     assert_signed(&document);
-    // The key of the specification's test vectors.
+    // This key is from the specification's test vectors.
     let expected =
         json!({ "ed25519:a_1": { "key": "XGX0JRS2Af3be3knz2fBiRbApjm2Dh61gXDJA8kcJNI" } });
     assert_eq!(document["verify_keys"], expected);

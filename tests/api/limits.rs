@@ -1,4 +1,4 @@
-//! Rate limits, enabled.
+//! Tests with rate limits enabled.
 
 mod messages;
 
@@ -18,8 +18,8 @@ const VALIDITY: &str =
     "/_matrix/client/v1/register/m.login.registration_token/validity?token=nobody";
 const REGISTER: &str = "/_matrix/client/v3/register";
 
-/// Sends requests until one is refused. Returns the number of accepted requests and the seconds to
-/// wait. Every 429 is checked for both forms of the wait.
+/// Sends requests until one is rejected. Returns the number of accepted requests and the announced delay in seconds.
+/// Checks that the 429 has the delay in a header and in the body.
 async fn until_refused(send: impl AsyncFn() -> Reply) -> (u32, u64) {
     for count in 0..300 {
         let reply = send().await;
@@ -29,10 +29,10 @@ async fn until_refused(send: impl AsyncFn() -> Reply) -> (u32, u64) {
             return (count, seconds.parse().unwrap_or_default());
         }
     }
-    panic!("no request was refused");
+    panic!("no request was rejected");
 }
 
-/// Asserts that requests are refused until the announced second, then sends one more.
+/// Asserts that requests are rejected until the announced delay has passed, and then sends one more request.
 async fn allowed_after(server: &TestServer, seconds: u64, send: impl AsyncFn() -> Reply) -> Reply {
     if seconds > 1 {
         server.advance(Duration::from_secs(seconds - 1));
@@ -61,7 +61,7 @@ async fn http_19_register_is_limited_and_allowed_after_the_wait() {
     assert_eq!(
         uia_sessions(&server).len(),
         30,
-        "a refused request wrote a session"
+        "a rejected request wrote a session"
     );
     allowed_after(&server, 10, send).await.challenge();
     assert_eq!(uia_sessions(&server).len(), 31);
@@ -89,7 +89,7 @@ async fn http_19_refused_names_are_limited_too() {
     reply.error(400, "M_INVALID_USERNAME");
 }
 
-/// HTTP-19: above the limit no password is hashed and nothing is written.
+/// HTTP-19: above the limit, no password is hashed and nothing is written.
 #[tokio::test]
 async fn http_19_finished_registrations_are_limited() {
     let server = TestServer::with(&[LIMITS]).await;
@@ -103,7 +103,7 @@ async fn http_19_finished_registrations_are_limited() {
     assert_eq!(accounts(&server), 21);
 }
 
-/// HTTP-19, RTOK-01: wrong tokens are limited, valid ones are not.
+/// HTTP-19, RTOK-01: wrong tokens are limited, and valid tokens are not.
 #[tokio::test]
 async fn http_19_guesses_at_registration_tokens_are_limited() {
     let server = TestServer::with(&[LIMITS]).await;
@@ -118,7 +118,7 @@ async fn http_19_guesses_at_registration_tokens_are_limited() {
     assert_eq!(reply.ok(), json!({ "valid": false }));
 }
 
-/// HTTP-19: while guesses are refused, a valid token gets the same response as a wrong one.
+/// HTTP-19: while guesses are rejected, a valid token gets the same response as a wrong token.
 #[tokio::test]
 async fn http_19_after_too_many_guesses_a_valid_token_is_refused() {
     let server = TestServer::with(&[LIMITS]).await;
@@ -141,7 +141,7 @@ async fn http_19_guests_are_limited_more_tightly() {
     allowed_after(&server, 60, send).await.ok();
 }
 
-/// HTTP-19, HTTP-28: the browser gets a page, with the header.
+/// HTTP-19, HTTP-28: the browser gets a page with the header `Retry-After`.
 #[tokio::test]
 async fn http_28_a_limited_fallback_page_is_a_page() {
     let server = TestServer::with(&[LIMITS]).await;
@@ -149,7 +149,7 @@ async fn http_28_a_limited_fallback_page_is_a_page() {
     for _ in 0..60 {
         assert_eq!(server.get(path).await.status, 404);
     }
-    // The page is not JSON, so `TestServer::send` would reject it as a 429.
+    // The page is not JSON, so `TestServer::send` would not accept it as a 429.
     let answer = server.local.call(request("GET", path, &[], b"")).await;
     assert_eq!(answer.status(), 429);
     assert_eq!(answer.headers()["content-type"], "text/html; charset=utf-8");

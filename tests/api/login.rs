@@ -1,7 +1,7 @@
 //! `GET` and `POST /login`.
 #![expect(
     clippy::unwrap_used,
-    reason = "a test that cannot go on may panic, in its helpers too"
+    reason = "a failed expectation must fail the test, in helper functions too"
 )]
 
 use http::Request;
@@ -25,7 +25,7 @@ async fn log_in(server: &TestServer, body: &Value) -> Reply {
     server.post(LOGIN, body).await
 }
 
-/// A server with an account that has a mail address and a phone number, added by registration.
+/// A server with an account that was registered with an e-mail address and a phone number.
 async fn with_addresses() -> TestServer {
     let flows = "m.login.email.identity+m.login.msisdn";
     let server = TestServer::with(&[("GATEHOUSE_REGISTRATION_FLOWS", flows)]).await;

@@ -5,7 +5,7 @@ use test_support::{PREFIXES, Reply, TestServer};
 
 use super::support::{register_guest, send_as, text, whoami_as};
 
-/// `POST` without a body, as clients log out.
+/// Logs out with a `POST` without a body, as clients do.
 pub(super) async fn log_out(server: &TestServer, path: &str, answer: &Value) -> Reply {
     send_as(server, text(answer, "access_token"), ("POST", path), b"").await
 }

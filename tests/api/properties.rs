@@ -1,5 +1,5 @@
-//! Property tests: any request gets a Matrix response and no 5xx. `TestServer::send` checks both on
-//! every reply, with CORS headers and content type.
+//! Property tests: any request gets a Matrix response and no 5xx. `TestServer::send` checks both on every response,
+//! with CORS headers and content type.
 
 mod bodies;
 mod requests;

@@ -119,8 +119,8 @@ async fn refr_03_the_old_pair_is_valid_until_a_new_token_is_used() {
     }
 }
 
-/// A third pair invalidates the first. The second refresh token still returns the third pair,
-/// because that response may have been lost.
+/// A third pair invalidates the first pair. The second refresh token still returns the third pair, because that
+/// response may have been lost.
 #[tokio::test]
 async fn refr_03_unused_refreshes_keep_two_pairs() {
     let (server, first) = alice(&[HOUR]).await;
@@ -181,7 +181,7 @@ async fn tok_12_an_expired_access_token_is_a_soft_logout() {
     assert_eq!(body["soft_logout"], true);
     let second = refresh(&server, &first).await.ok();
     server.advance(Duration::from_hours(1));
-    // The pair expired before its first use; the device stays logged in.
+    // The pair expired before its first use, but the device stays logged in.
     let body = whoami_as(&server, &second)
         .await
         .error(401, "M_UNKNOWN_TOKEN");

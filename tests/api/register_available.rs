@@ -25,8 +25,7 @@ async fn avail_01_a_free_name_is_available() {
     }
 }
 
-/// AVAIL-02, AVAIL-05, REG-16: the name is also in use in capitals and in every status of the
-/// account.
+/// AVAIL-02, AVAIL-05, REG-16: the name is in use in every status of the account, also when it is written in capitals.
 #[tokio::test]
 async fn avail_02_a_taken_name_is_in_use() {
     let server = TestServer::new().await;
@@ -85,7 +84,7 @@ async fn avail_04_an_exclusive_name_belongs_to_an_appservice() {
         for name in ["irc_alice", "IRC_ALICE", "ircbot"] {
             let path = format!("{prefix}/register/available?username={name}");
             server.get(&path).await.error(400, "M_EXCLUSIVE");
-            // The endpoint ignores access tokens, an application service's too.
+            // The endpoint ignores access tokens, including the token of an application service.
             server.get_as(&token, &path).await.error(400, "M_EXCLUSIVE");
         }
     }

@@ -1,4 +1,4 @@
-//! `POST /register/email/requestToken`: rules about mail addresses.
+//! `POST /register/email/requestToken`: rules for e-mail addresses.
 
 use super::{
     request_token::answers,
@@ -14,11 +14,10 @@ async fn threepid_02_a_mail_request_returns_a_session_only() {
     answers::assert_mail_request("register", "register").await;
 }
 
-/// Incident 2, 3PID-13: other addresses are refused before any policy is applied and before
-/// anything is stored.
+/// Incident 2, 3PID-13: other addresses are rejected before any policy is applied and before anything is stored.
 #[tokio::test]
 async fn incident_2_only_a_plain_mailbox_passes_before_any_policy() {
-    // The first policy denies each of these addresses, the second allows each.
+    // The first policy denies each of these addresses, and the second policy allows each.
     for policy in ["nobody@nowhere.example", ".*@.*"] {
         let server = server_with(&[("GATEHOUSE_EMAIL_ALLOWED", policy)]).await;
         let long_local = format!("{}@example.org", "a".repeat(65));
@@ -102,8 +101,7 @@ async fn threepid_62_display_names_and_mailto_are_not_addresses() {
     assert_eq!(validations(&server).len(), 1);
 }
 
-/// Incident 14: addresses that fold to the same form are one session for one address, and mail goes
-/// to the folded form.
+/// Incident 14: addresses that fold to the same form have one session, and e-mails go to the folded form.
 #[tokio::test]
 async fn threepid_61_spellings_that_fold_alike_are_one_address() {
     let server = server_with(&[]).await;
@@ -150,7 +148,7 @@ async fn threepid_61_spellings_that_fold_alike_are_one_address() {
     }
 }
 
-/// Incident 14: lookalikes that do not fold to an ASCII address.
+/// Incident 14: the addresses are lookalikes that do not fold to an ASCII address.
 #[tokio::test]
 async fn incident_14_lookalikes_that_do_not_fold_are_refused() {
     let server = server_with(&[]).await;
@@ -202,7 +200,7 @@ async fn incident_2_a_plain_mailbox_is_accepted_unchanged() {
     }
 }
 
-/// 3PID-50: neither requesting nor validating creates an account or adds an address.
+/// 3PID-50: neither a request nor a validation creates an account or adds an address.
 #[tokio::test]
 async fn threepid_50_a_validation_alone_adds_nothing() {
     let server = server_with(&[]).await;

@@ -20,7 +20,7 @@ async fn is_valid(server: &TestServer, token: &str) -> bool {
     valid
 }
 
-/// Signs up with the token; returns whether it succeeded.
+/// Signs up with the token and returns whether the registration succeeded.
 async fn sign_up(server: &TestServer, name: &str, token: &str) -> bool {
     let (_, session) = server
         .begin(&json!({ "username": name, "password": PASSWORD }))
@@ -54,7 +54,7 @@ async fn rtok_01_only_an_existing_token_is_valid() {
     }
 }
 
-/// RTOK-01, incident 21: a validity request is no use of the token, and each limit ends exactly.
+/// RTOK-01, incident 21: a validity request does not use the token, and each limit is exact.
 #[tokio::test]
 async fn rtok_01_a_token_is_valid_until_its_last_use_or_expiry() {
     let server = TestServer::with(&[FLOWS]).await;
@@ -116,7 +116,7 @@ async fn rtok_01_a_closed_server_validates_no_token() {
     }
 }
 
-/// The endpoint is newer than r0 and exists under v1 only.
+/// The endpoint is newer than r0 and exists only under v1.
 #[tokio::test]
 async fn rtok_01_the_path_does_not_exist_under_r0_and_v3() {
     let server = TestServer::new().await;

@@ -1,4 +1,4 @@
-//! `POST /register/msisdn/requestToken`: rules about phone numbers.
+//! `POST /register/msisdn/requestToken`: rules for phone numbers.
 
 use http::Uri;
 use serde_json::{Value, json};
@@ -15,8 +15,8 @@ fn from_country(country: &str, number: &str) -> Value {
     json!({ "client_secret": "secret", "country": country, "phone_number": number, "send_attempt": 1 })
 }
 
-/// 3PID-40: a code is typed, so the response has a `submit_url`. It uses https and the configured
-/// host, whatever host the request names.
+/// 3PID-40: the user types the code, so the response has a `submit_url`. This URL uses https and the configured host,
+/// even if the request names another host.
 #[tokio::test]
 async fn threepid_03_a_text_request_returns_number_and_submit_url() {
     let public = ("GATEHOUSE_PUBLIC_URL", "https://matrix.example.org");
@@ -55,7 +55,7 @@ async fn threepid_40_a_text_request_returns_its_submit_url() {
     answers::assert_text_request("register", "register").await;
 }
 
-/// 3PID-40: the URL is one that is served.
+/// 3PID-40: the server serves this URL.
 #[tokio::test]
 async fn threepid_40_the_submit_url_accepts_the_code() {
     let server = server_with(&[]).await;
@@ -73,8 +73,7 @@ async fn threepid_40_the_submit_url_accepts_the_code() {
     );
 }
 
-/// 3PID-63, 3PID-65: all forms of a number have one session. Its address is the digits without a
-/// plus.
+/// 3PID-63, 3PID-65: all forms of a number have one session. The stored number has only digits, without a plus sign.
 #[tokio::test]
 async fn threepid_66_a_number_is_read_as_dialled_from_its_country() {
     let server = server_with(&[]).await;
@@ -91,8 +90,7 @@ async fn threepid_66_a_number_is_read_as_dialled_from_its_country() {
                 ("GB", "00 44 7400 123456"),
                 ("US", "+447400123456"),
                 ("US", "011 44 7400 123456"),
-                // Text messages need not be enabled for the country that the number is dialled
-                // from.
+                // The country that the number is dialled from need not be enabled for text messages.
                 ("FR", "0044 7400 123456"),
                 ("DE", "+44.7400.123456"),
             ],

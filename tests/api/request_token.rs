@@ -1,5 +1,4 @@
-//! Rules of every `requestToken` endpoint. Rules of one medium are in the file of its registration
-//! endpoint.
+//! Rules of all `requestToken` endpoints. The rules of one medium are in the file of its registration endpoint.
 
 pub(super) mod answers;
 mod attempts;

@@ -1,7 +1,7 @@
 //! Table rows with named fields, so that only this file depends on the stored attribute names.
 #![expect(
     clippy::unwrap_used,
-    reason = "a test that cannot go on may panic, in its helpers too"
+    reason = "a failed expectation must fail the test, in helper functions too"
 )]
 
 use std::collections::BTreeMap;
@@ -18,7 +18,7 @@ pub(crate) struct Validation {
     pub(crate) medium: String,
     pub(crate) address: String,
     pub(crate) state: String,
-    /// Links and codes are derived from it.
+    /// The value from which links and codes are derived.
     pub(crate) generation: String,
     /// The number of messages.
     pub(crate) sends: i64,
@@ -79,7 +79,7 @@ pub(crate) fn message_of(server: &TestServer, sid: &str) -> String {
     row.to_string()
 }
 
-/// The security notifications in the outbox, as sorted pairs of type and address.
+/// The security notifications in the outbox, as sorted pairs of type and recipient.
 pub(crate) fn notifications(server: &TestServer) -> Vec<(String, String)> {
     let rows = server.local.dynamodb().table("Outbox").unwrap();
     let own = rows.iter().filter(|row| row["content"]["S"] == "notice");
@@ -169,8 +169,7 @@ pub(crate) fn uia_sessions(server: &TestServer) -> Vec<String> {
     rows.iter().map(Value::to_string).collect()
 }
 
-/// The owner of each address. Asserts that each address is claimed by the account that has its row,
-/// and by no other.
+/// The owner of each 3PID. Asserts that each 3PID is claimed by the account that has its row, and by no other account.
 #[track_caller]
 pub(crate) fn threepid_owners(server: &TestServer) -> BTreeMap<String, String> {
     let (mut claims, mut own) = (BTreeMap::new(), BTreeMap::new());

@@ -1,7 +1,7 @@
-//! Helpers for the tests of several endpoints.
+//! Helpers for the tests of all endpoints.
 #![expect(
     clippy::unwrap_used,
-    reason = "a test that cannot go on may panic, in its helpers too"
+    reason = "a failed expectation must fail the test, in helper functions too"
 )]
 
 mod endpoints;
@@ -16,7 +16,7 @@ use test_support::{PASSWORD, Reply, TestServer};
 
 pub(crate) use self::endpoints::ENDPOINTS;
 
-/// The endpoint that names the user of an access token.
+/// The endpoint that returns the user of an access token.
 pub(crate) const WHOAMI: &str = "/_matrix/client/v3/account/whoami";
 
 /// A request with headers and a body.
@@ -34,7 +34,7 @@ pub(crate) fn request(
     request.body(body.to_vec()).unwrap()
 }
 
-/// `POST` with an `Authorization` header.
+/// Sends a `POST` with an access token.
 pub(crate) async fn post_as(server: &TestServer, token: &str, path: &str, body: &Value) -> Reply {
     send_as(server, token, ("POST", path), body.to_string().as_bytes()).await
 }
@@ -76,8 +76,8 @@ pub(crate) fn password_login(name: &str, password: &str) -> Value {
     json!({ "type": "m.login.password", "identifier": identifier, "password": password })
 }
 
-/// A response as indented JSON for a snapshot. Each of these members must be a string, and is
-/// replaced by its name, because it is different in every response.
+/// A response as indented JSON for a snapshot. Each member in `random` must be a string. It is replaced by its name,
+/// because its value is different in every response.
 #[track_caller]
 pub(crate) fn masked(answer: &Value, random: &[&str]) -> String {
     let mut shown = answer.clone();
@@ -101,7 +101,7 @@ pub(crate) async fn whoami(server: &TestServer, token: &str) -> Value {
     server.get_as(token, WHOAMI).await.ok()
 }
 
-/// The reply of `whoami` to the access token in a response.
+/// The response of `whoami` to the access token in `answer`.
 pub(crate) async fn whoami_as(server: &TestServer, answer: &Value) -> Reply {
     server.get_as(text(answer, "access_token"), WHOAMI).await
 }

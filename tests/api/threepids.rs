@@ -4,7 +4,7 @@
 //! tests are about the use of links and codes, so no message has to arrive.
 #![expect(
     clippy::unwrap_used,
-    reason = "a test that cannot go on may panic, in its helpers too"
+    reason = "a failed expectation must fail the test, in helper functions too"
 )]
 
 use serde_json::{Value, json};
@@ -16,18 +16,18 @@ use super::{
     support::{request, text},
 };
 
-/// Requests a mail.
+/// The path that requests an e-mail.
 pub(crate) const EMAIL: &str = "/_matrix/client/v3/register/email/requestToken";
-/// Requests a text message.
+/// The path that requests a text message.
 pub(crate) const MSISDN: &str = "/_matrix/client/v3/register/msisdn/requestToken";
-/// The link of a mail.
+/// The path of the link in an e-mail.
 pub(crate) const LINK: &str = "/_matrix/client/v3/validate/email/submitToken";
-/// Receives the form of the page behind that link.
+/// The path that receives the form of the page of this link.
 pub(crate) const CONFIRM: &str = "/_matrix/client/v3/validate/email/confirm";
-/// Receives the code of a text message.
+/// The path that receives the code of a text message.
 pub(crate) const CODE: &str = "/_matrix/client/v3/validate/msisdn/submitToken";
 
-/// Enables mail.
+/// Enables e-mail.
 pub(crate) const MAIL: (&str, &str) = ("GATEHOUSE_MAIL_FROM", "Gatehouse <no-reply@example.org>");
 /// Enables text messages to two countries.
 pub(crate) const SMS: (&str, &str) = ("GATEHOUSE_SMS_COUNTRIES", "GB US");
@@ -36,7 +36,7 @@ pub(crate) const FLOWS: (&str, &str) = (
     "GATEHOUSE_REGISTRATION_FLOWS",
     "m.login.email.identity m.login.msisdn",
 );
-/// Links validate when they are opened.
+/// Makes links validate when they are opened.
 pub(crate) const DIRECT: (&str, &str) = ("GATEHOUSE_EMAIL_LINK", "direct");
 /// Hosts that `next_link` may name.
 pub(crate) const HOSTS: (&str, &str) = (
@@ -70,12 +70,12 @@ pub(crate) const REQUESTS: [(&str, &str); 6] = [
     ),
 ];
 
-/// A server that sends mails and text messages, with these settings.
+/// A server that sends e-mails and text messages, with these settings.
 pub(crate) async fn server_with(settings: &[(&str, &str)]) -> TestServer {
     TestServer::with(&[&[MAIL, SMS, FLOWS], settings].concat()).await
 }
 
-/// The body of a request for a mail.
+/// The body of a request for an e-mail.
 pub(crate) fn mail_to(address: &str, secret: &str, attempt: i64) -> Value {
     json!({ "client_secret": secret, "email": address, "send_attempt": attempt })
 }
@@ -87,7 +87,7 @@ pub(crate) fn text_to(number: &str, secret: &str, attempt: i64) -> Value {
     })
 }
 
-/// A valid body for this medium; `user` selects the address.
+/// A valid body for this medium. `user` selects the 3PID.
 pub(crate) fn message_request(medium: &str, user: u32, secret: &str, attempt: i64) -> Value {
     match medium {
         "email" => mail_to(&format!("user{user}@example.org"), secret, attempt),
@@ -95,7 +95,7 @@ pub(crate) fn message_request(medium: &str, user: u32, secret: &str, attempt: i6
     }
 }
 
-/// The canonical address in [`message_request`].
+/// The canonical form of the 3PID in [`message_request`].
 pub(crate) fn address(medium: &str, user: u32) -> String {
     match medium {
         "email" => format!("user{user}@example.org"),
@@ -119,7 +119,7 @@ pub(crate) fn state(server: &TestServer, sid: &str) -> String {
     validation(server, sid).state
 }
 
-/// The token in the link of a session's mails.
+/// The token in the link of a session's e-mails.
 #[track_caller]
 pub(crate) fn link_token(server: &TestServer, sid: &str) -> String {
     let generation = validation(server, sid).generation;
@@ -144,7 +144,7 @@ pub(crate) fn token(server: &TestServer, medium: &str, sid: &str) -> String {
     }
 }
 
-/// Registers an account with the address of a validated session.
+/// Registers an account with the 3PID of a validated session.
 pub(crate) async fn register_with(
     server: &TestServer,
     medium: &str,
@@ -161,7 +161,7 @@ pub(crate) async fn register_with(
     server.register(&body).await
 }
 
-/// Signs up an account with this address.
+/// Signs up an account with this 3PID.
 pub(crate) async fn sign_up_with(server: &TestServer, medium: &str, user: u32, name: &str) {
     let request = message_request(medium, user, "owner", 1);
     let sid = request_session(server, path_of(medium), &request).await;
@@ -172,7 +172,7 @@ pub(crate) async fn sign_up_with(server: &TestServer, medium: &str, user: u32, n
         .ok();
 }
 
-/// A code that is none of these.
+/// A code that is not in `codes`.
 pub(crate) fn other_code(codes: &[String]) -> String {
     let mut all = (0..1_000_000).map(|number: u32| format!("{number:06}"));
     all.find(|code| !codes.contains(code)).unwrap()
@@ -204,7 +204,7 @@ pub(crate) async fn submit_form(server: &TestServer, fields: &[(&str, &str)]) ->
         .await
 }
 
-/// Encodes a form; everything except letters, digits and `-` is percent-encoded.
+/// Encodes a form. All characters except letters, digits and `-` are percent-encoded.
 pub(crate) fn form(fields: &[(&str, &str)]) -> String {
     let encoded = |text: &str| -> String {
         let byte = |b: u8| match b {
@@ -220,7 +220,7 @@ pub(crate) fn form(fields: &[(&str, &str)]) -> String {
     pairs.join("&")
 }
 
-/// Asserts that a submission failed, with `success: false` for clients that read only that.
+/// Asserts that a submission failed, with `success: false` for clients that read only this member.
 #[track_caller]
 pub(crate) fn assert_not_submitted(reply: &Reply, errcode: &str) {
     assert_eq!(reply.error(400, errcode)["success"], false);

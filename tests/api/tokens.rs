@@ -1,4 +1,4 @@
-//! Access tokens: where they are sent, what they permit, and where they must not appear.
+//! Access tokens: their places in a request, the requests that they permit, and the places where they must not appear.
 
 use std::time::Duration;
 
@@ -127,7 +127,7 @@ async fn tok_05_an_invalid_token_is_unknown() {
     let token = text(&alice, "access_token");
     let other_server =
         TestServer::with(&[("GATEHOUSE_SECRET", "another secret of thirty-two bytes!")]).await;
-    // A second server with the same seed would create the same tokens, so it creates others first.
+    // A second server with the same seed would create the same tokens, so it creates other tokens first.
     other_server.sign_up("zoe").await;
     let foreign = other_server.sign_up("alice").await;
     let changed = format!("{}A", &token[..token.len() - 1]);
@@ -220,12 +220,12 @@ async fn tok_14_a_locked_account_keeps_its_tokens() {
     );
 }
 
-/// TOK-14: only the holder of a valid token learns that the account is locked.
+/// TOK-14: only a request with a valid token gets the error that the account is locked.
 #[tokio::test]
 async fn tok_14_a_wrong_token_does_not_reveal_a_locked_account() {
     let server = TestServer::with(&[("GATEHOUSE_GUESTS", "true")]).await;
     let alice = server.sign_up("alice").await;
-    // Same user and device, another token: only its hash differs.
+    // The token of the other server has the same user and device. Only its hash differs.
     let other_server = TestServer::new().await;
     other_server.sign_up("zoe").await;
     let body = with(
@@ -275,10 +275,10 @@ async fn tok_11_register_ignores_a_users_token() {
     assert_eq!(accounts(&server), 7);
 }
 
-/// TOK-18: this applies to every log level, to successes and to failures.
+/// TOK-18: the test covers every log level, and successes and failures.
 #[tokio::test]
 async fn tok_18_no_token_appears_in_a_log_or_an_error() {
-    // With a single subscriber, a test on another thread could disable a callsite for all threads.
+    // If there were only one subscriber, a test on another thread could disable a callsite for all threads.
     let _second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::new());
     let (log, _guard) = Log::capture();
     let server = TestServer::with(&[("GATEHOUSE_GUESTS", "true")]).await;

@@ -90,8 +90,7 @@ async fn http_24_a_trailing_slash_makes_another_path() {
     let server = TestServer::new().await;
     for (path, own) in ENDPOINTS {
         for path in [format!("{path}/"), format!("{path}//"), format!("/{path}")] {
-            // One path is served in both forms, because some clients add a slash to the path of the
-            // keys.
+            // The path of the keys is served in both forms, because some clients add a slash to it.
             if ENDPOINTS.iter().any(|(served, _)| *served == path) {
                 continue;
             }

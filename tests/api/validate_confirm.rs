@@ -1,5 +1,5 @@
-//! `POST /validate/email/confirm`: the button of the page behind a mail's link.
-//! `validate_submit_token/links.rs` tests the redirect after it, beside the page.
+//! `POST /validate/email/confirm`: the button on the page of an e-mail's link. `validate_submit_token/links.rs` tests
+//! the page and the redirect after the button.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use super::{
     },
 };
 
-/// Begins a session; returns its ID and the token of its link.
+/// Starts a session and returns its ID and the token of its link.
 async fn begin_session(server: &TestServer) -> (String, String) {
     let sid = request_session(server, EMAIL, &message_request("email", 1, "secret", 1)).await;
     let token = link_token(server, &sid);
@@ -26,7 +26,7 @@ async fn register(server: &TestServer, name: &str, sid: &str) -> Reply {
     register_with(server, "email", name, (sid, "secret")).await
 }
 
-/// 3PID-52: the button works under both prefixes, and repeatedly.
+/// 3PID-52: the button works under both prefixes, also when it is pressed again.
 #[tokio::test]
 async fn threepid_52_the_confirm_button_validates() {
     for prefix in PREFIXES {
@@ -81,7 +81,7 @@ async fn it_was_not_me_invalidates_the_session() {
     }
 }
 
-/// 3PID-20: a new request sends a mail with another link; the old link stays invalid.
+/// 3PID-20: a new request sends an e-mail with another link. The old link stays invalid.
 #[tokio::test]
 async fn after_it_was_not_me_another_request_starts_anew() {
     let server = server_with(&[]).await;
@@ -115,7 +115,7 @@ async fn after_it_was_not_me_another_request_starts_anew() {
     assert_eq!(state(&server, &sid), "validated");
 }
 
-/// Refusing requires the token of the link, as confirming does: the session ID alone is not enough.
+/// Like the confirmation, the refusal requires the token of the link. The session ID alone is not enough.
 #[tokio::test]
 async fn a_session_is_invalidated_only_with_its_link() {
     let server = server_with(&[]).await;
@@ -151,7 +151,7 @@ async fn a_session_is_invalidated_only_with_its_link() {
     );
 }
 
-/// A session that registered an account cannot be refused with its link.
+/// A session that registered an account cannot be invalidated with its link.
 #[tokio::test]
 async fn a_spent_session_is_not_invalidated() {
     let server = server_with(&[]).await;
@@ -172,7 +172,7 @@ async fn a_spent_session_is_not_invalidated() {
     assert_eq!(state(&server, &sid), "spent");
 }
 
-/// If confirm and refuse arrive at the same time, refuse wins in either order.
+/// If a confirmation and a refusal are concurrent, the session is invalidated in either order.
 #[tokio::test]
 async fn concurrent_confirm_and_refuse_end_invalidated() {
     let server = Arc::new(server_with(&[]).await);
@@ -195,7 +195,7 @@ async fn concurrent_confirm_and_refuse_end_invalidated() {
     assert_eq!(state(&server, &sid), "burned");
 }
 
-/// Phone numbers have no page: the code is typed in the client.
+/// Phone numbers have no page, because the user types the code in the client.
 #[tokio::test]
 async fn http_08_there_is_no_confirm_page_for_phones() {
     let server = server_with(&[]).await;

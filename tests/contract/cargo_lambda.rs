@@ -48,8 +48,8 @@ fn cargo_lambda_watch_has_the_routes_of_the_template() {
     );
 }
 
-/// `cargo lambda watch` looks for functions in the default members alone. `cargo run` runs the one package among them
-/// that has a `default-run`.
+/// `cargo lambda watch` looks for functions only in the default members. `cargo run` runs the only default member that
+/// has a `default-run`.
 #[test]
 fn cargo_lambda_watch_finds_every_function() {
     let workspace = files::read("Cargo.toml");

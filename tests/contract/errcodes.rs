@@ -1,4 +1,4 @@
-//! The place of errcodes: only the module `error` turns a fact into an errcode.
+//! Only the module `error` maps an error to an errcode.
 
 use crate::contract::files::{self, File};
 

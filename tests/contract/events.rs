@@ -1,8 +1,8 @@
-//! Events of API Gateway, of REST APIs (1.0) and HTTP APIs (2.0), through the same service that
-//! runs on Lambda. `sam local invoke -e` uses the files in `events/` too.
+//! Sends events of API Gateway to the same service that runs on Lambda: those of REST APIs (1.0) and HTTP APIs (2.0).
+//! `sam local invoke -e` uses the files in `events/` too.
 #![expect(
     clippy::unwrap_used,
-    reason = "an event that cannot be read ends the test"
+    reason = "an event that cannot be parsed ends the test"
 )]
 
 use std::{collections::BTreeSet, sync::Arc};
@@ -146,7 +146,7 @@ async fn events_of_both_versions_become_the_same_request() {
                 .ends_with("/_matrix/client/v3/register")
         );
         assert_eq!(echoed["kind"], "user");
-        // A REST API keeps repeated headers separate, an HTTP API joins them with commas.
+        // A REST API keeps repeated headers separate, and an HTTP API joins them with commas.
         let languages: Vec<_> = echoed["languages"].as_array().unwrap().iter().collect();
         let joined = languages
             .iter()
@@ -175,7 +175,7 @@ async fn events_of_both_versions_become_the_same_request() {
     }
 }
 
-/// Answers of functions, of the router and of the gateway.
+/// Covers responses of functions, of the router and of the gateway.
 #[tokio::test]
 async fn http_05_an_answer_with_any_status_is_json() {
     let server = TestServer::with(&[("GATEHOUSE_LIMITS", "on")]).await;
@@ -190,7 +190,7 @@ async fn http_05_an_answer_with_any_status_is_json() {
         (404, server.get("/_matrix/unknown").await),
         (405, server.get(register).await),
         (413, server.post_text(register, &" ".repeat(100_000)).await),
-        // The gateway itself refuses a body of this size.
+        // The gateway itself rejects a body of this size.
         (413, server.post_text(register, &" ".repeat(11 << 20)).await),
     ];
     for guess in 0..30 {
@@ -239,7 +239,7 @@ async fn http_02_a_base64_body_that_is_not_utf_8_is_not_json() {
     }
 }
 
-/// HTTP-22: such a header would make `lambda_http` panic, and the gateway answer with 502.
+/// HTTP-22: such a header would make `lambda_http` panic, and the gateway would respond with 502.
 #[tokio::test]
 async fn a_hostile_host_header_has_no_effect() {
     let server = TestServer::new().await;

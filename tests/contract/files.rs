@@ -53,8 +53,8 @@ pub(crate) fn names_in(directory: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// Every text file below a directory of the project; `""` is the whole project, without build
-/// output and version control. Files that are not UTF-8 are left out.
+/// Every text file below a directory of the project, without build output and version control. `""` is the whole
+/// project. Files that are not UTF-8 are left out.
 pub(crate) fn below(directory: &str) -> Vec<File> {
     let mut found = Vec::new();
     let mut pending = vec![directory.to_owned()];
@@ -65,7 +65,7 @@ pub(crate) fn below(directory: &str) -> Vec<File> {
             } else {
                 format!("{directory}/{name}")
             };
-            // In a further work tree `.git` is a file.
+            // In an additional worktree, `.git` is a file.
             if [".git", "target", "node_modules", ".aws-sam"].contains(&name.as_str()) {
                 continue;
             }

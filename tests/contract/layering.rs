@@ -9,7 +9,8 @@ use crate::contract::files::{self, File};
 use imports::imports;
 
 /// The modules of the crates below `shared/crates`, from the lowest crate to the highest. A module may import only
-/// modules before it. The compiler enforces the order of the crates, and this list the order inside each.
+/// modules before it. The compiler enforces the order of the crates, and this list determines the order inside each
+/// crate.
 const ORDER: [(&str, &str); 4] = [
     (
         "model",
@@ -51,7 +52,7 @@ fn module(file: &File) -> Option<Vec<&str>> {
     (path != "lib").then(|| path.split('/').collect())
 }
 
-/// Where a module stands in [`ORDER`], and its layer.
+/// The position of a module in [`ORDER`], and the index of its layer.
 fn place(name: &str) -> Option<(usize, usize)> {
     let layers = ORDER.iter().enumerate();
     let mut modules = layers.flat_map(|(layer, (_, modules))| {
@@ -79,7 +80,7 @@ fn mentions(crate_name: &str) -> BTreeSet<String> {
 }
 
 /// Whether a file belongs to the AWS clients of the admin CLI. The admin CLI takes credentials from the same places as
-/// the AWS tools, and reads what no function may read: the settings of tables, and quotas.
+/// the AWS tools, and reads data that no function may read: the settings of tables, and quotas.
 fn is_admin_client(path: &str) -> bool {
     let clients = ["admin/src/main.rs", "admin/src/services.rs"];
     clients.contains(&path) || path.starts_with("admin/src/doctor/")
@@ -211,7 +212,7 @@ fn a_module_imports_only_modules_before_it() {
     assert!(faults.is_empty(), "\n{}", faults.join("\n"));
 }
 
-/// Unit tests may import modules above their own, but none of a higher layer.
+/// Unit tests may import modules above their own, but no module of a higher layer.
 #[test]
 fn unit_tests_import_no_higher_layer() {
     let mut faults = Vec::new();
@@ -219,7 +220,7 @@ fn unit_tests_import_no_higher_layer() {
         let Some(path) = module(&file) else { continue };
         let own = place(path[0]).map(|(_, layer)| layer);
         let text = without_comments(&file.text);
-        // `super` means another module in a nested module of tests.
+        // In a nested module of tests, `super` is another module.
         for import in imports(&[], &text.replace("super::", "")) {
             if place(&import).map(|(_, layer)| layer) > own {
                 faults.push(format!("{} imports `{import}`", file.path));
@@ -279,7 +280,8 @@ fn functions_name_no_errcode_variable_or_clock() {
 
 #[test]
 fn http_23_only_a_setting_can_name_a_plain_http_url() {
-    // The first accepts such a URL as a setting; the second accepts it as `next_link`, which the server never calls.
+    // The first file accepts such a URL as a setting. The second file accepts it as `next_link`, which the server never
+    // calls.
     let accept = [
         "shared/crates/core/src/config/parse.rs",
         "shared/crates/core/src/threepids/link.rs",
@@ -344,8 +346,8 @@ fn no_file_is_a_mod_rs_and_every_file_has_a_doc_comment() {
 
 #[test]
 fn no_file_names_a_build_directory_or_a_registry_mirror() {
-    // A generated file may pick up a directory of the build machine or the host of a registry. The words are in two
-    // pieces so that this file does not contain them.
+    // A generated file may pick up a directory of the build machine or the host of a registry. Each word is in two
+    // pieces, so that this file does not contain them.
     let words = [
         ["/wo", "rk/"],
         ["/ro", "ot/"],

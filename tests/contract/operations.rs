@@ -1,7 +1,7 @@
 //! Compares docs/operations.md with the template.
 #![expect(
     clippy::expect_used,
-    reason = "a test that cannot go on may panic, in its helpers too"
+    reason = "a failed expectation must fail the test, in helper functions too"
 )]
 
 use gatehouse_local::template::Template;

@@ -1,5 +1,5 @@
-//! A test names each requirement of `requirements.md`, or `without-test.txt` gives the reason why
-//! none does.
+//! Each requirement of `requirements.md` is named by a test, or `without-test.txt` gives the reason why no test names
+//! it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,7 +22,7 @@ fn parse_row(path: &str, line: &str) -> (String, String) {
     row(line).unwrap_or_else(|| panic!("{path}: `{line}` is not `ID: text`"))
 }
 
-/// The requirements with their sentences, in the order of the file: its list items.
+/// The requirements with their sentences, in the order of the file. Each list item is a requirement.
 fn requirements() -> Vec<(String, String)> {
     let path = "tests/requirements.md";
     let text = files::read(path);
@@ -61,8 +61,8 @@ fn ids(text: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// The ID at the start of a test's name: `reg_14_…` is REG-14, and `threepid_14_…` is 3PID-14, because
-/// a name cannot begin with a digit.
+/// The ID at the start of a test's name: `reg_14_…` is REG-14, and `threepid_14_…` is 3PID-14, because a name cannot
+/// start with a digit.
 fn id_of_name(name: &str) -> Option<String> {
     let name = name.strip_prefix('_').unwrap_or(name);
     let (prefix, rest) = name.split_once('_')?;
@@ -116,7 +116,7 @@ fn no_requirement_is_named_that_does_not_exist() {
     let known: BTreeSet<String> = requirements().into_iter().map(|(id, _)| id).collect();
     let mut faults = Vec::new();
     for file in files::rust() {
-        // This file's own examples.
+        // These two files contain examples of IDs.
         if file.path.ends_with("contract/files.rs")
             || file.path.ends_with("contract/requirements.rs")
         {

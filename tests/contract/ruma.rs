@@ -1,7 +1,7 @@
 //! An independent parser: every kind of response parses as its type in ruma-client-api.
 #![expect(
     clippy::unwrap_used,
-    reason = "an answer that ruma does not understand ends the test"
+    reason = "a response that ruma cannot parse ends the test"
 )]
 
 use std::time::Duration;
@@ -57,7 +57,7 @@ fn challenged(reply: &Reply) -> UiaaInfo {
 /// The standard error of any endpoint.
 #[track_caller]
 fn refused(reply: &Reply) -> ErrorKind {
-    // Registration may answer with a challenge instead.
+    // Registration may return a challenge instead.
     let of_register = UiaaResponse::from_http_response(as_http(reply));
     assert!(
         matches!(of_register, UiaaResponse::MatrixError(_)),
@@ -192,7 +192,7 @@ async fn uia_02_a_challenge_parses_at_every_step() {
     assert_eq!(done.user_id, "@alice:localhost");
 }
 
-/// UIA-12, UIA-27, UIA-47: ruma knows the kind of each errcode inside a challenge.
+/// UIA-12, UIA-27, UIA-47: ruma has a kind for each errcode inside a challenge.
 #[tokio::test]
 async fn uia_08_ruma_knows_every_errcode_inside_a_challenge() {
     let server = TestServer::with(&[

@@ -97,7 +97,7 @@ async fn acc3_03_ruma_adds_lists_and_removes_an_address() {
     assert!(listed.threepids.is_empty());
 }
 
-/// ACC3-04: ruma knows the kind of each error.
+/// ACC3-04: ruma has a kind for each error.
 #[tokio::test]
 async fn acc3_03_ruma_knows_every_error_of_an_addition() {
     let server = test_server(&[]).await;

@@ -74,11 +74,11 @@ where
     match send_request(server, request).await {
         Err(FromHttpResponseError::Server(error)) => error.error_kind().unwrap().clone(),
         Err(other) => panic!("{other:?}"),
-        Ok(_) => panic!("the request was not refused"),
+        Ok(_) => panic!("the request was not rejected"),
     }
 }
 
-/// Signs up an account with this address.
+/// Signs up an account with this e-mail address.
 async fn owner_of(server: &TestServer, address: &str) {
     let path = "/_matrix/client/v3/register/email/requestToken";
     let body = json!({ "email": address, "client_secret": "owner", "send_attempt": 1 });
@@ -130,7 +130,7 @@ async fn threepid_40_rumas_requests_for_an_account_are_answered() {
     }
 }
 
-/// 3PID-08, 3PID-12, 3PID-13, PWD-15, ACC3-07: ruma knows the kind of each error.
+/// 3PID-08, 3PID-12, 3PID-13, PWD-15, ACC3-07: ruma has a kind for each error.
 #[tokio::test]
 async fn http_06_ruma_knows_every_error_of_a_request_for_an_account() {
     let server = TestServer::with(&[FLOWS, ("GATEHOUSE_EMAIL_DENIED", ".*@spam.example")]).await;
@@ -163,7 +163,7 @@ async fn http_06_ruma_knows_every_error_of_a_request_for_an_account() {
     assert_eq!(refusal(&server, for_account_by_text(NUMBER)).await, kind);
 }
 
-/// 3PID-07: in `tell` mode.
+/// 3PID-07: the mode is `tell`.
 #[tokio::test]
 async fn threepid_06_ruma_knows_the_errors_of_tell_mode() {
     let server = TestServer::with(&[FLOWS, ("GATEHOUSE_THREEPID_PRIVACY", "tell")]).await;

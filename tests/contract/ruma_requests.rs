@@ -74,7 +74,7 @@ async fn answer<R: OutgoingRequest>(
     R::IncomingResponse::try_from_http_response(response)
 }
 
-/// Requests the versions, as a client does first.
+/// Requests the versions, as a client does before its first request.
 async fn supported(server: &TestServer) -> SupportedVersions {
     let request = versions::Request::new();
     let request = request
@@ -187,7 +187,7 @@ async fn uia_62_rumas_terms_and_registration_token_register() {
     );
 }
 
-/// UIA-18, UIA-70: after the fallback page is completed, ruma sends the session alone.
+/// UIA-18, UIA-70: after the fallback page is completed, ruma sends only the session.
 #[tokio::test]
 async fn uia_72_rumas_fallback_acknowledgement_registers() {
     let server = TestServer::with(&[
@@ -244,7 +244,7 @@ async fn uia_47_rumas_captcha_response_registers() {
     );
 }
 
-/// A captcha provider that accepts one request; returns the form it received.
+/// Runs a captcha provider that accepts one request, and returns the form of the request.
 fn one_form(provider: &TcpListener) -> String {
     let (mut stream, _) = provider.accept().unwrap();
     let mut request = Vec::new();
@@ -327,7 +327,7 @@ async fn reg_31_rumas_appservice_registers_and_acts_as_its_users() {
     assert_eq!(user.user_id, alice.user_id);
 }
 
-/// GUEST-01, GUEST-08: a guest and its upgrade.
+/// GUEST-01, GUEST-08: a guest registers and becomes a user.
 #[tokio::test]
 async fn guest_08_rumas_guest_becomes_a_user() {
     let server = TestServer::with(&[("GATEHOUSE_GUESTS", "true")]).await;

@@ -38,7 +38,7 @@ fn refusal<R: OutgoingRequest<EndpointError = Error>>(answer: Answer<R>) -> Erro
     match answer {
         Err(FromHttpResponseError::Server(error)) => error.error_kind().unwrap().clone(),
         Err(other) => panic!("{other:?}"),
-        Ok(_) => panic!("the request was not refused"),
+        Ok(_) => panic!("the request was not rejected"),
     }
 }
 

@@ -1,5 +1,5 @@
-//! An independent client that validates an address: Gatehouse accepts ruma's requests for messages,
-//! and ruma parses the responses. The token is read from the delivered message.
+//! An independent client that validates a 3PID: Gatehouse accepts ruma's requests for messages, and ruma parses the
+//! responses. The token is read from the delivered message.
 #![expect(
     clippy::unwrap_used,
     reason = "a request that ruma cannot build ends the test"
@@ -57,7 +57,7 @@ fn refusal<R: OutgoingRequest<EndpointError = Error>>(answer: Answer<R>) -> Erro
     match answer {
         Err(FromHttpResponseError::Server(error)) => error.error_kind().unwrap().clone(),
         Err(other) => panic!("{other:?}"),
-        Ok(_) => panic!("the request was not refused"),
+        Ok(_) => panic!("the request was not rejected"),
     }
 }
 
@@ -192,7 +192,7 @@ async fn threepid_41_rumas_text_request_and_stage_register() {
     assert_eq!(alice.user_id, "@alice:localhost");
 }
 
-/// 3PID-08, 3PID-09, 3PID-12, 3PID-13, REG-29: ruma knows the kind of each error.
+/// 3PID-08, 3PID-09, 3PID-12, 3PID-13, REG-29: ruma has a kind for each error.
 #[tokio::test]
 async fn http_06_ruma_knows_every_error_of_request_token() {
     let error_for = async |server: &TestServer, address: &str| {
@@ -237,7 +237,7 @@ async fn http_06_ruma_knows_every_error_of_request_token() {
     );
 }
 
-/// 3PID-05: in `tell` mode.
+/// 3PID-05: the mode is `tell`.
 #[tokio::test]
 async fn threepid_05_ruma_knows_that_an_address_is_in_use() {
     let server = TestServer::with(&[

@@ -201,7 +201,7 @@ fn every_required_setting_is_set_and_the_others_are_settable() {
     for row in SETTINGS {
         let settable = variables.contains(row.name) || secrets.contains(row.name);
         assert!(settable, "the template cannot set {}", row.name);
-        // The first of them is also a parameter, for `sam local`.
+        // `GATEHOUSE_SECRET` is also a parameter, for `sam local`.
         let both = variables.contains(row.name) && secrets.contains(row.name);
         assert_eq!(both, row.name == "GATEHOUSE_SECRET", "{}", row.name);
     }

@@ -1,8 +1,8 @@
-//! The life of an address of an account: the request for a message, the addition, its use and its
+//! The life cycle of an address of an account: the request for a message, the addition, its use and its
 //! removal, and the notifications of the account owner.
 #![expect(
     clippy::unwrap_used,
-    reason = "a test that cannot go on may panic, in its helpers too"
+    reason = "a failed expectation must fail the test, in helper functions too"
 )]
 
 use std::time::Duration;
@@ -55,7 +55,7 @@ pub(crate) async fn request_add_token(
     }
 }
 
-/// A validated session for an address to be added, completed with the message that was sent.
+/// Requests a message for an address to be added and validates the address with it.
 pub(crate) async fn validated_session(
     server: &TestServer,
     address: &str,
@@ -89,8 +89,8 @@ async fn take(server: &TestServer) -> Vec<Message> {
     messages
 }
 
-/// 3PID-50, UIA-42, PWD-05: an address that was only validated has no use. An added address can be
-/// used for login and for a password reset.
+/// 3PID-50, UIA-42, PWD-05: an address that was validated but not added cannot be used. An added
+/// address can be used for login and for a password reset.
 #[tokio::test]
 async fn acc3_03_an_added_address_logs_in_and_resets_the_password() {
     for address in [ALICE, NUMBER.1] {
@@ -150,8 +150,8 @@ async fn acc3_05_a_removed_address_has_no_use_and_is_free() {
     }
 }
 
-/// 3PID-05, 3PID-07: a request for an address that has an account validates nothing, and the
-/// account owner is notified.
+/// 3PID-05, 3PID-07: the session of a request for an address that has an account cannot be
+/// validated, and the account owner is notified.
 #[tokio::test]
 async fn acc3_04_a_request_for_a_taken_address_notifies_its_owner() {
     let server = test_server(&[]).await;
@@ -172,7 +172,7 @@ async fn acc3_04_a_request_for_a_taken_address_notifies_its_owner() {
     );
 }
 
-/// The mails that compensate for the missing password check contain no name and no link.
+/// The e-mails that compensate for the missing password check contain no name and no link.
 #[tokio::test]
 async fn acc3_02_the_owner_gets_a_mail_at_every_address() {
     let server = test_server(&[]).await;
@@ -197,8 +197,8 @@ async fn acc3_02_the_owner_gets_a_mail_at_every_address() {
     assert!(take(&server).await.is_empty());
 }
 
-/// A client that adds one address after another fills mailboxes, so further requests are rejected.
-/// No address is ever added without a notification.
+/// Every addition causes notifications, so requests above the quota are rejected. No address is
+/// ever added without a notification.
 #[tokio::test]
 async fn http_19_the_number_of_additions_is_limited() {
     let server = test_server(&[("GATEHOUSE_LIMITS", "on")]).await;
@@ -209,7 +209,7 @@ async fn http_19_the_number_of_additions_is_limited() {
     let taken = validated_credentials(&server, "taken@example.org", "alice").await;
     add_threepid(&server, &bob.token, "taken@example.org").await;
     for _ in 0..20 {
-        // A failed addition does not count.
+        // A failed addition consumes no quota.
         let reply = add(&server, &alice.token, &taken).await;
         reply.error(400, "M_THREEPID_IN_USE");
     }
@@ -246,7 +246,7 @@ async fn http_19_the_number_of_additions_is_limited() {
     assert_eq!(removed.count(), (2..=burst + 1).sum::<usize>());
 }
 
-/// An address of a sign-up can be listed and removed like any other.
+/// An address that was validated for the sign-up can be listed and removed like any other.
 #[tokio::test]
 async fn acc3_01_the_address_of_a_sign_up_is_like_any_other() {
     let server = test_server(&[]).await;
@@ -258,8 +258,8 @@ async fn acc3_01_the_address_of_a_sign_up_is_like_any_other() {
     assert_eq!(list(&server, &alice.token).await, [""; 0]);
 }
 
-/// Incident 31: an address that an attacker has prepared for the account is not added after the
-/// password was reset, with any token.
+/// Incident 31: an attacker has prepared the addition of an address. After a reset of the password,
+/// no token can complete the addition.
 #[tokio::test]
 async fn incident_31_a_prepared_addition_does_not_survive_a_reset() {
     let server = test_server(&[]).await;

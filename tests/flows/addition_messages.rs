@@ -1,6 +1,6 @@
 //! Validation of an address for an existing account, up to the validated session: 3PID-07, 3PID-50.
-//! Only the owner of an address is informed that it has an account; the requester sees this when
-//! the address is added.
+//! Only the owner of an address is informed that the address has an account. The requester sees this
+//! when the address is added.
 
 use std::time::Duration;
 
@@ -70,7 +70,8 @@ async fn threepid_07_a_free_address_is_validated_and_not_attached() {
     }
 }
 
-/// 3PID-15: the requester cannot tell the session from any other, and it never validates.
+/// 3PID-15: the requester cannot distinguish the session from any other, and the session is never
+/// validated.
 #[tokio::test]
 async fn threepid_07_a_taken_address_never_validates_for_another() {
     for request in MEDIA {
@@ -117,8 +118,8 @@ async fn threepid_07_the_owner_learns_of_a_request_for_the_address() {
     };
     assert_eq!(notice.to, ADDRESS);
     let message_text = format!("{notice:?}");
-    // The mail contains neither the account's name, nor anything that the requester has sent, nor a
-    // link.
+    // The e-mail contains neither the account's name, nor anything that the requester has sent, nor
+    // a link.
     for word in [
         "theowner",
         "attackers-secret",
@@ -152,7 +153,7 @@ async fn threepid_07_the_text_message_to_an_owner_is_neutral() {
     assert!(!notice.text.bytes().any(|b| b.is_ascii_digit()));
 }
 
-/// An address receives at most one such mail a day, independent of the requests.
+/// An address receives at most one such message a day, independent of the number of requests.
 #[tokio::test]
 async fn threepid_07_sign_ups_and_additions_share_one_daily_note() {
     for request in MEDIA {

@@ -1,8 +1,8 @@
 //! The cost of each operation: DynamoDB calls, sequential round trips and capacity units. A change that
-//! makes an operation more expensive fails here and has to give its reason.
+//! makes an operation more expensive fails here and must be justified.
 #![expect(
     clippy::unwrap_used,
-    reason = "a test that cannot go on may panic, in its helpers too"
+    reason = "a failed expectation must fail the test, in helper functions too"
 )]
 
 mod account_threepids;
@@ -18,8 +18,8 @@ use gatehouse_local::dynamodb::proxy::{Call, FaultKind};
 use serde_json::Value;
 use test_support::{Reply, TestServer};
 
-/// The delay of every call while costs are measured: longer than it takes calls that are sent together
-/// to arrive.
+/// The delay of every call while costs are measured. It is longer than the time between the arrivals of
+/// calls that are sent together.
 const ADDED_LATENCY: Duration = Duration::from_millis(150);
 
 /// Operations with their costs, in the order of measurement.
@@ -67,7 +67,7 @@ impl CostTable {
         self.0.extend(other.0);
     }
 
-    /// Asserts that the table consists of these lines, `operation: cost` each.
+    /// Asserts that the table consists of these lines, each of the form `operation: cost`.
     #[track_caller]
     pub(crate) fn assert(&self, expected: &str) {
         let rows = self.0.iter();
@@ -95,7 +95,8 @@ async fn measure<T>(server: &TestServer, work: impl Future<Output = T>) -> (T, S
     (value, summarize(&calls))
 }
 
-/// The calls, those of one round trip joined by `+`, and the capacity units that they consumed.
+/// Returns the calls and the capacity units that the calls consumed. `+` joins the calls of one round
+/// trip, and `>` separates round trips.
 fn summarize(calls: &[Call]) -> String {
     if calls.is_empty() {
         return "nothing".to_owned();

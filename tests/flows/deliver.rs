@@ -1,7 +1,8 @@
-//! From the outbox to SES and SNS: delivery by the stream and by the schedule, retries, and expiry.
+//! Delivery of messages from the outbox to SES and SNS: by the stream and by the schedule, with retries
+//! and expiry.
 #![expect(
     clippy::unwrap_used,
-    reason = "a test that cannot go on may panic, in its helpers too"
+    reason = "a failed expectation must fail the test, in helper functions too"
 )]
 
 mod crash_points;
@@ -76,7 +77,7 @@ fn path_of(link: &str) -> &str {
     &link[link.find("/_matrix").unwrap()..]
 }
 
-/// The path of the link that a mail for this session would contain.
+/// The path of the link that an e-mail for this session would contain.
 fn link(server: &TestServer, sid: &str) -> String {
     let proofs = server.local.dynamodb().table("Proofs").unwrap();
     let row = proofs.iter().find(|row| row["pk"]["S"] == sid).unwrap();
@@ -107,7 +108,7 @@ fn statuses(server: &TestServer) -> Vec<String> {
     statuses
 }
 
-/// Waits so many minutes and runs the schedule in each.
+/// Advances the clock by this number of minutes and runs the schedule in each minute.
 async fn wait(server: &TestServer, minutes: u32) {
     for _ in 0..minutes {
         server.advance(MINUTE);
@@ -150,7 +151,7 @@ async fn the_schedule_finds_messages_without_a_stream_event() {
     assert_eq!(statuses(&server), ["sent", "sent"]);
 }
 
-/// More rows than one page of a query.
+/// The outbox has more rows than fit on one page of a query.
 #[tokio::test]
 async fn one_scheduled_run_works_off_a_backlog() {
     let server = TestServer::with(&[(
@@ -183,7 +184,7 @@ async fn the_owner_is_notified_once_a_day_and_no_session_validates() {
     assert!(mail.subject.as_ref().unwrap().contains("already"));
     assert_eq!(mail.links().count(), 0);
     assert_eq!(statuses(&server), ["moot", "sent", "sent"]);
-    // The link that was never sent does not validate it either.
+    // The link that was never sent does not validate the session either.
     for sid in sids {
         assert_ne!(server.get(&link(&server, &sid)).await.status, 200);
     }
@@ -193,8 +194,8 @@ async fn the_owner_is_notified_once_a_day_and_no_session_validates() {
     assert_eq!(server.messages().len(), 2);
 }
 
-/// The daily quota of the notification belongs to the row. A delivery that took it and was
-/// interrupted sends the notification later.
+/// The daily quota of the notification is consumed for the row of the outbox. If a delivery consumed
+/// the quota and was interrupted, a later delivery of the same row sends the notification.
 #[tokio::test]
 async fn an_interrupted_notification_of_the_owner_is_not_lost() {
     let server = test_server().await;

@@ -1,8 +1,8 @@
-//! One fault at a time, at each DynamoDB call of an operation. The client repeats a request that failed.
-//! In the end the operation is done once and completely.
+//! Tests with one fault at a time, at each DynamoDB call of an operation. The client repeats a request
+//! that failed. In the end the operation has taken effect once and completely.
 #![expect(
     clippy::unwrap_used,
-    reason = "a test that cannot go on may panic, in its helpers too"
+    reason = "a failed expectation must fail the test, in helper functions too"
 )]
 
 mod account_threepids;
@@ -36,8 +36,8 @@ const PERSISTENT: [FaultKind; 4] = [
 
 /// One run of an operation.
 struct Run {
-    /// The calls that suffer faults in later runs: their operations, and whether they are on the table of
-    /// rate limits.
+    /// The calls into which later runs inject faults: their operations, and whether they are on the table
+    /// of rate limits.
     calls: Vec<(String, bool)>,
     /// Whether the fault of this run has occurred.
     injected: bool,
@@ -59,7 +59,7 @@ fn calls_by(function: &str, calls: Vec<Call>) -> Vec<(String, bool)> {
         .collect()
 }
 
-/// The same without the calls of rate limits.
+/// Like [`calls_by`], without the calls on the table of rate limits.
 fn calls_outside_limits(function: &str, calls: Vec<Call>) -> Vec<(String, bool)> {
     let mut calls = calls_by(function, calls);
     calls.retain(|(_, of_limits)| !of_limits);
@@ -68,7 +68,7 @@ fn calls_outside_limits(function: &str, calls: Vec<Call>) -> Vec<(String, bool)>
 
 /// Runs an operation once without a fault and then once for each kind of fault at each of its calls.
 /// `run` gets the number of the run, from 1 on, and the fault that it has to inject. Each fault occurs
-/// `times` times in a row. Calls of rate limits only suffer the [`PERSISTENT`] kinds.
+/// `times` times in a row. Calls of rate limits fail only with the [`PERSISTENT`] kinds.
 async fn fault_at_every_call(
     function: &str,
     kinds: &[FaultKind],

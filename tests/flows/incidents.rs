@@ -1,4 +1,4 @@
-//! Incidents of other servers that no other file covers.
+//! Incidents of other servers that no other test file covers.
 
 use std::collections::BTreeSet;
 
@@ -25,7 +25,7 @@ async fn incident_3_ids_and_tokens_neither_repeat_nor_are_sorted() {
         sessions.push(session);
         devices.push(answer["device_id"].as_str().unwrap().to_owned());
         let token = answer["access_token"].as_str().unwrap();
-        // After the name of the user in the token: the secret and the checksum.
+        // The last part of a token is its secret and its checksum.
         tokens.push(token.rsplit('.').next().unwrap().to_owned());
     }
     for (drawn, least) in [(sessions, 32), (devices, 10), (tokens, 27)] {
@@ -60,7 +60,7 @@ async fn incident_16_an_account_authenticates_no_later_one() {
     assert_eq!(whoami(&server, &answer).await["user_id"], "@bob:localhost");
 }
 
-/// Incident 10, incident 7: the messages for a minimal request and for one with every optional
+/// Incident 10, incident 7: the messages for a minimal request and for a request with every optional
 /// member are the same.
 #[tokio::test]
 async fn incident_10_nothing_that_a_client_sends_is_in_a_message() {

@@ -1,8 +1,8 @@
-//! The key ring in Secrets Manager: the settings that a function starts with, and the replacement
-//! of keys while functions with old and new settings run side by side.
+//! The key ring in Secrets Manager: the settings with which a function starts, and the replacement
+//! of keys while functions with old and new settings run at the same time.
 #![expect(
     clippy::unwrap_used,
-    reason = "a test that cannot go on may panic, in its helpers too"
+    reason = "a failed expectation must fail the test, in helper functions too"
 )]
 
 use std::collections::HashMap;
@@ -21,7 +21,8 @@ const OLD: &str = "MarkerOldRoot0123456789abcdefghijklmnopqrstuvwxyz0123456789AB
 const NEW: &str = "MarkerNewRoot0123456789abcdefghijklmnopqrstuvwxyz0123456789ABCDE";
 const PEPPERS: [&str; 2] = ["marker pepper, the first", "marker pepper, the second"];
 
-/// The settings of a function that starts now: its environment and the contents of the secret.
+/// Returns the secret settings of a function that starts now, from its environment and from the
+/// contents of the secret in Secrets Manager.
 async fn start(
     server: &TestServer,
     settings: &[(&'static str, &str)],
@@ -50,7 +51,7 @@ async fn start(
         .collect())
 }
 
-/// A server whose functions start now, with its tables in a directory.
+/// Starts a server with these contents of the secret and with its tables in a directory.
 async fn server_of(secret: &Value, data: &std::path::Path) -> TestServer {
     let disclosing_server = TestServer::new().await;
     disclosing_server
@@ -84,7 +85,7 @@ async fn a_function_starts_with_the_contents_of_the_secret() {
         keys.hashes(KeyPurpose::RegistrationToken, b"token").len(),
         2
     );
-    // Without the tracing of the SDK, which no function writes.
+    // The trace of the SDK is excluded, because functions do not log it.
     let text = log.text();
     let ours = text.lines().filter(|line| line.contains("gatehouse"));
     for line in ours {
@@ -152,8 +153,8 @@ async fn a_captcha_key_in_the_secret_prevents_no_start() {
     assert_ne!(settings["GATEHOUSE_CAPTCHA_SECRET_KEY"], "marker");
 }
 
-/// First the new root key is added everywhere, then it is used: functions that have restarted and
-/// functions that have not can read each other's sessions.
+/// In the first step all functions get the new root key, in the second step they use it. Functions
+/// that have restarted and functions that have not can read each other's sessions.
 #[tokio::test]
 async fn replacing_the_root_key_in_two_steps_breaks_no_session() {
     let directory = tempfile::tempdir().unwrap();

@@ -2,7 +2,7 @@
 //! any flow.
 #![expect(
     clippy::unwrap_used,
-    reason = "a test that cannot go on may panic, in its helpers too"
+    reason = "a failed expectation must fail the test, in helper functions too"
 )]
 
 mod account_threepids;
@@ -24,15 +24,15 @@ const RESPONSE: &str = "good-marker-captcha-response";
 const CAPTCHA_SECRET: &str = "marker/secret+key";
 const HS_TOKEN: &str = "marker-hs-token-0123456789";
 
-/// A server whose tables and log are searched after every response, and the secrets to search for.
+/// Searches the tables and the log of a server for secrets after every response.
 struct LeakDetector {
     server: TestServer,
     log: Log,
     secrets: Vec<String>,
     /// Values that may be in a table but not in the log.
     only_stored: Vec<String>,
-    /// Whether to skip the SDK's trace of its own calls, at a level that no function logs, and the
-    /// log of the fake services. Both contain values that have to be sent to a table or a provider.
+    /// Whether to skip the SDK's trace of its calls, at a level that no function logs, and the log
+    /// of the fake services. Both contain values that must be sent to a table or a provider.
     ignores_sdk_trace: bool,
 }
 
@@ -99,7 +99,7 @@ fn encodings(secret: &str) -> Vec<String> {
         list,
     ];
     for last_two in [*b"+/", *b"-_"] {
-        // Only whole groups of three bytes, so that the bytes before and after have no effect.
+        // Only whole groups of three bytes are encoded, so that the bytes before and after have no effect.
         for inside in [bytes, &bytes[2..], &bytes[1..]] {
             forms.push(base64(&inside[..inside.len() / 3 * 3], last_two));
         }
@@ -155,7 +155,7 @@ impl LeakDetector {
         }
     }
 
-    /// Adds every secret of a response, and searches.
+    /// Adds every secret of a response and searches for all secrets.
     #[track_caller]
     fn check(&mut self, reply: &Reply) -> Value {
         let body = serde_json::from_slice(&reply.body).unwrap_or(Value::Null);

@@ -1,8 +1,8 @@
-//! The log line of each request: its members, and its counts, which must equal those of the
+//! The log line of each request: its members, and its counts, which must equal the counts of the
 //! DynamoDB proxy.
 #![expect(
     clippy::unwrap_used,
-    reason = "a test that cannot go on may panic, in its helpers too"
+    reason = "a failed expectation must fail the test, in helper functions too"
 )]
 
 use gatehouse_local::dynamodb::proxy::{Call, Fault, FaultKind};
@@ -15,7 +15,8 @@ use crate::flows::support::{
     token_stage, with,
 };
 
-/// The last line, compared with the calls that the DynamoDB proxy has counted.
+/// Returns the last line and asserts that its counts equal the calls that the DynamoDB proxy has
+/// recorded.
 #[track_caller]
 fn last(log: &Log, calls: &[Call]) -> Value {
     let line = log.request_lines().pop().unwrap();
@@ -95,7 +96,7 @@ async fn the_lines_of_a_sign_up_show_its_funnel() {
     );
     assert!(made["cost.usd_micros"].as_f64().unwrap() > 4.0, "{made}");
 
-    // A replayed response counts no second account.
+    // A replayed response does not count a second registration.
     let answer = reply.ok();
     assert_eq!(server.register(&body).await.ok(), answer);
     let again = log.request_lines().pop().unwrap();

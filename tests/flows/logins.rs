@@ -1,7 +1,7 @@
 //! Logins: all failed logins are indistinguishable. Concurrent logins are tested in `races`.
 #![expect(
     clippy::unwrap_used,
-    reason = "a test that cannot go on may panic, in its helpers too"
+    reason = "a failed expectation must fail the test, in helper functions too"
 )]
 
 mod password_guessing;
@@ -26,14 +26,14 @@ use crate::{
 type Observation = (Value, Vec<(String, Vec<String>)>);
 
 async fn seen(server: &TestServer, body: &Value) -> Observation {
-    // Quotas are as they were before the first attempt.
+    // After this time the quotas are full, as before the first attempt.
     server.advance(Duration::from_hours(1));
     let (reply, calls) = server.calls_of(server.post(LOGIN, body)).await;
     let mut calls: Vec<_> = calls
         .into_iter()
         .map(|call| (call.operation, call.tables))
         .collect();
-    // Parallel calls come in any order.
+    // The order of parallel calls is not deterministic.
     calls.sort();
     (reply.error(403, "M_FORBIDDEN"), calls)
 }
@@ -45,8 +45,8 @@ fn by_address(medium: &str, address: &str, password: &str) -> Value {
     })
 }
 
-/// UIA-45, UIA-46, DIS-23, incident 19, incident 32, L15: limits are on, so the calls of the limits
-/// are compared too.
+/// UIA-45, UIA-46, DIS-23, incident 19, incident 32, L15: rate limits are on, so that their calls are
+/// compared too.
 #[tokio::test]
 async fn login_04_failed_logins_are_indistinguishable_by_calls() {
     let settings = [
@@ -146,7 +146,7 @@ async fn tok_15_a_suspended_account_logs_in_and_out() {
     assert!(!alice.is_valid(&server).await);
 }
 
-/// REG-31, DIS-22: an application service may log in its users, as it may register them.
+/// REG-31, DIS-22: an application service may log in the same users that it may register.
 #[tokio::test]
 async fn reg_31_an_application_service_logs_in_its_own_users() {
     let server = TestServer::new().await;
@@ -235,7 +235,7 @@ async fn a_login_renews_a_hash_with_outdated_cost_or_pepper() {
         assert_eq!(hash_of(&server), after);
         before = after.0;
     }
-    // Without its pepper the password is not accepted, and the server does not fail.
+    // If the pepper of the hash is missing, the password is rejected and the server does not fail.
     let server = TestServer::in_directory(&[cost], directory.path()).await;
     try_login(&server, "alice", PASSWORD)
         .await

@@ -1,8 +1,8 @@
-//! Message quotas (3PID-16, HTTP-19): how many messages a client can cause, to which addresses, and
-//! at what cost.
+//! Message quotas (3PID-16, HTTP-19): the number of messages that a client can cause for an address, a
+//! block of numbers, a country and from a network.
 #![expect(
     clippy::unwrap_used,
-    reason = "a test that cannot go on may panic, in its helpers too"
+    reason = "a failed expectation must fail the test, in helper functions too"
 )]
 
 use std::{
@@ -60,7 +60,7 @@ fn consumed(server: &TestServer) -> BTreeMap<String, i64> {
     held.filter(|(_, held)| *held > 0).collect()
 }
 
-/// The levels without the limit on requests, which every request consumes.
+/// Like [`consumed`], without the limit on requests, because every request consumes it.
 fn consumed_by_messages(server: &TestServer) -> BTreeMap<String, i64> {
     let mut consumed = consumed(server);
     consumed.retain(|cell, _| !cell.starts_with("request-token#"));
@@ -122,8 +122,8 @@ async fn l13_a_new_secret_from_a_new_network_is_limited() {
     }
 }
 
-/// Three codes per session, twenty mails: the session's own limit is reached before the quotas only
-/// if the client waits for them.
+/// A session allows three codes or twenty e-mails. A client that does not wait for the quotas reaches
+/// the quotas first.
 #[tokio::test]
 async fn threepid_16_rising_attempts_in_one_session_are_limited() {
     let server = test_server(&[LIMITED]).await;
@@ -141,7 +141,7 @@ async fn threepid_16_a_network_is_limited_across_addresses() {
     let server = test_server(&[LIMITED]).await;
     let body = |number: u32| mail_to(&format!("user{number}@example.org"), "secret", 1);
     let mut replies = Vec::new();
-    // Fewer than the limit on requests, which every request consumes.
+    // Fifty requests are within the limit on requests, which every request consumes.
     for number in 0..50 {
         replies.push(request_message_from(&server, 1, &body(number)).await);
     }
@@ -159,7 +159,7 @@ async fn threepid_16_a_network_is_limited_across_addresses() {
         .ok();
 }
 
-/// Fifty concurrent requests do not get more than fifty sequential ones.
+/// Fifty concurrent requests get no more messages than fifty sequential requests.
 #[tokio::test]
 async fn threepid_16_concurrent_requests_do_not_exceed_the_quota() {
     let _serial = serial().await;
@@ -249,7 +249,7 @@ async fn threepid_21_a_repeated_request_succeeds_on_empty_quotas() {
     }
 }
 
-/// A session of its own through the fallback page uses the same quotas.
+/// A validation session that the fallback page creates uses the same quotas.
 #[tokio::test]
 async fn threepid_16_the_fallback_page_uses_the_same_quotas() {
     let server = test_server(&[LIMITED]).await;
@@ -276,8 +276,8 @@ async fn threepid_16_the_fallback_page_uses_the_same_quotas() {
     assert_eq!(sent(&server).await, 1);
 }
 
-/// Requests for numbers of one block, each from its own network, several at a time; returns the
-/// number of accepted requests.
+/// Requests messages for the numbers of one block, each from a different network, with eight requests
+/// at a time. Returns the number of accepted requests.
 async fn attack(server: &Arc<TestServer>, numbers: std::ops::Range<u32>, first: u32) -> usize {
     let (next, accepted) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     at_once(8, |_| {
@@ -304,8 +304,9 @@ async fn attack(server: &Arc<TestServer>, numbers: std::ops::Range<u32>, first: 
     accepted.load(Ordering::Relaxed)
 }
 
-/// Incident 28: an attacker with a block of numbers and any number of networks gets the messages of
-/// that block's quota and takes nothing from other numbers. Then a whole country of blocks.
+/// Incident 28: an attacker with a block of numbers and any number of networks gets no more messages
+/// than the quota of the block and consumes no quota of other blocks. Then the test does the same with
+/// many blocks of one country.
 #[tokio::test]
 async fn incident_28_text_messages_to_a_block_of_numbers_are_capped() {
     let _serial = serial().await;
@@ -317,13 +318,13 @@ async fn incident_28_text_messages_to_a_block_of_numbers_are_capped() {
     let neighbour = text_to("447400124000", "secret", 1);
     request_message_from(&server, 1, &neighbour).await.ok();
     assert_eq!(sent(&server).await, block + 1);
-    // The quota of the block is refilled one by one.
+    // The quota of the block regains one message per interval.
     server.advance(interval(Limit::SmsPrefix));
     assert_eq!(attack(&server, 123_400..123_420, 20_000).await, 1);
     assert_eq!(sent(&server).await, 1);
     server.advance(interval(Limit::SmsPrefix) * u32::try_from(block).unwrap());
 
-    // Many blocks, a few numbers each: the quota of the country ends it.
+    // Many blocks with a few numbers each exhaust the quota of the country.
     let mut accepted = 0;
     for prefix in 0..12 {
         let first = 200_000 + prefix * 1000;
@@ -335,7 +336,7 @@ async fn incident_28_text_messages_to_a_block_of_numbers_are_capped() {
     let more = text_to("447400999000", "secret", 1);
     let reply = request_message_from(&server, 2, &more).await;
     reply.error(429, "M_LIMIT_EXCEEDED");
-    // Another country, and mail, still work.
+    // Requests for another country and for an e-mail still succeed.
     let elsewhere = text_to("12025550143", "secret", 1);
     request_message_from(&server, 3, &elsewhere).await.ok();
     let mail = mail_to("a@example.org", "secret", 1);

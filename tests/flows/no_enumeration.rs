@@ -1,10 +1,10 @@
-//! No account enumeration: no response tells whether an address has an account (3PID-05, 3PID-15).
+//! No account enumeration: no response discloses whether an address has an account (3PID-05, 3PID-15).
 //!
 //! The same requests are sent twice; the two runs differ only in whether the account owns the
 //! requested address. Only the owner gets a message.
 #![expect(
     clippy::unwrap_used,
-    reason = "a test that cannot go on may panic, in its helpers too"
+    reason = "a failed expectation must fail the test, in helper functions too"
 )]
 
 mod owner_notes;
@@ -51,7 +51,7 @@ impl Medium {
         }
     }
 
-    /// A wrong code. For a mail it is a wrong link.
+    /// Submits a wrong code, or a wrong token of a link for an e-mail address.
     async fn guess(self, server: &TestServer, sid: &str, secret: &str) -> Reply {
         match self {
             Self::Text => submit_code(server, sid, secret, "no code").await,
@@ -73,7 +73,7 @@ struct Observation {
     calls: Vec<String>,
 }
 
-/// A requester with everything that it has seen so far.
+/// A requester and all its observations so far.
 struct Requester<'a> {
     server: &'a TestServer,
     limited: bool,
@@ -97,7 +97,7 @@ impl Requester<'_> {
         let header = |(name, value): (&http::HeaderName, &http::HeaderValue)| {
             (name.to_string(), value.to_str().unwrap().to_owned())
         };
-        // The gateway gives each request its own ID.
+        // The gateway gives each request a unique ID.
         let headers = reply.headers.iter().map(header);
         let headers = headers.filter(|(name, _)| !name.starts_with("x-amz"));
         let seen = Observation {
@@ -110,7 +110,7 @@ impl Requester<'_> {
         reply
     }
 
-    /// Everything that a client can try with an address without access to its messages.
+    /// Sends every request that a client can send for an address without access to its messages.
     async fn try_everything(&mut self, medium: Medium) {
         let server = self.server;
         let parameters = |attempt| medium.ask(0, "attacker", attempt);
@@ -166,7 +166,7 @@ impl Requester<'_> {
         assert_eq!(answer["sid"], sid, "L1: a new session");
     }
 
-    /// The page of an invented link, and its button.
+    /// Requests the page of an invented link and submits its button.
     async fn links(&mut self, sid: &str) {
         let server = self.server;
         let link = format!("sid={sid}&token=made-up");
@@ -176,7 +176,7 @@ impl Requester<'_> {
         assert_eq!(self.observe("its button", submission).await.status, 400);
     }
 
-    /// The fallback page on which the address is entered.
+    /// Requests a message on the fallback page and submits all its forms.
     async fn pages(&mut self, medium: Medium) {
         let server = self.server;
         let (_, uia) = server.begin(&stage(medium.stage(), "none")).await;
@@ -247,8 +247,8 @@ async fn assert_same_for_known_and_unknown(settings: &[(&str, &str)]) {
     }
 }
 
-/// Random numbers are the same in both runs, so the responses are equal to the byte, and the calls
-/// in number, kind, order and size.
+/// Random numbers are the same in both runs, so the responses are equal byte by byte, and the calls are
+/// equal in number, kind, order and size.
 #[tokio::test]
 async fn threepid_15_known_and_unknown_addresses_are_answered_alike() {
     assert_same_for_known_and_unknown(&[]).await;
@@ -286,7 +286,7 @@ async fn threepid_15_no_request_handler_reads_the_owner_of_an_address() {
             seen: Vec::new(),
         };
         requester.try_everything(medium).await;
-        // `deliver` does read it, and fails.
+        // `deliver` reads the row and fails.
         assert_eq!(server.messages().len(), 1, "{medium:?}");
     }
 }

@@ -2,7 +2,7 @@
 //! of each operation is tested with the operation.
 #![expect(
     clippy::unwrap_used,
-    reason = "a test that cannot go on may panic, in its helpers too"
+    reason = "a failed expectation must fail the test, in helper functions too"
 )]
 
 use std::{collections::BTreeSet, time::Duration};
@@ -53,7 +53,8 @@ fn alice() -> Localpart {
     Localpart::stored("alice").unwrap()
 }
 
-/// Writes messages into the outbox, in a transaction that is available for it.
+/// Writes messages into the outbox. The transaction that saves a validation session is used because it can
+/// write a message with any content.
 pub(crate) async fn enqueue(app: &App, messages: &[NewMessage]) {
     for message in messages {
         let row = ValidationRow {
@@ -80,7 +81,7 @@ pub(crate) async fn enqueue(app: &App, messages: &[NewMessage]) {
     }
 }
 
-/// Notifies alice's addresses and returns the number of new rows.
+/// Notifies these addresses of alice's account and returns the number of new rows.
 async fn notify_alice(server: &TestServer, addresses: &[ThreePid], notice: Notice) -> usize {
     let app = another_process(server);
     let messages = notify(&app, &alice(), addresses, notice)
@@ -114,7 +115,7 @@ async fn every_mailbox_of_an_account_is_notified_once_and_no_phone() {
         for message in server.messages() {
             assert_eq!(message.tags["kind"], notice.as_str());
             let message_text = format!("{message:?}");
-            // The mail contains the time and the server, and neither a name nor a link.
+            // The e-mail contains the time and the server, and neither a name nor a link.
             assert!(
                 message_text.contains("15 January 2027 at 08:00 UTC"),
                 "{message_text}"
@@ -207,7 +208,7 @@ async fn a_notification_is_sent_in_every_state_of_the_account() {
     }
 }
 
-/// L16, 3PID-17: the same guarantee as for every mail.
+/// L16, 3PID-17: a notification has the same delivery guarantee as every e-mail.
 #[tokio::test]
 async fn a_failed_notification_is_retried_with_the_original_time() {
     for kind in [
@@ -232,7 +233,7 @@ async fn a_failed_notification_is_retried_with_the_original_time() {
 
 #[tokio::test]
 async fn a_crash_loses_no_notification_and_changes_no_text() {
-    // Lease and status; there is no third call.
+    // The calls are lease and status. There is no third call.
     for (last, expected) in [(1, 1), (2, 2), (3, 1)] {
         let server = test_server(&[]).await;
         notify_alice(&server, &[mailbox("a@example.org")], NOTICES[1]).await;
@@ -254,7 +255,8 @@ async fn a_crash_loses_no_notification_and_changes_no_text() {
     }
 }
 
-/// A notification of another version, or an invalid one, becomes due again and delays no other.
+/// A notification of another version or an invalid notification becomes due again and delays no other
+/// message.
 #[tokio::test]
 async fn an_invalid_notification_delays_no_other_and_is_not_logged() {
     let (log, _guard) = Log::capture();
@@ -288,7 +290,7 @@ async fn an_invalid_notification_delays_no_other_and_is_not_logged() {
         expected_statuses(&[("sending", 2), ("sent", 1)])
     );
     let log = log.text();
-    // The fake SES logs the messages that it gets.
+    // The fake SES logs the messages that it receives.
     let others = [" TRACE ", "gatehouse_local::aws_fakes"];
     let is_own = |line: &&str| !others.iter().any(|other| line.contains(other));
     let own = log.lines().filter(is_own);

@@ -1,5 +1,5 @@
-//! The admin CLI: operations on users through the tables alone, their effect on the endpoints, and
-//! the checks of a deployment.
+//! The admin CLI: operations on users that use only the tables, the effect of these operations on the
+//! endpoints, and the checks of a deployment.
 
 mod doctor;
 mod import;

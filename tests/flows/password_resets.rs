@@ -1,5 +1,5 @@
-//! Password resets without the old password: the use of a validated session, once, and the tokens
-//! that remain.
+//! Password resets without the old password: a validated session can be used once. The tests also check
+//! which tokens remain valid.
 
 mod trust_limits;
 
@@ -24,7 +24,7 @@ use crate::{
 
 const DAY: Duration = Duration::from_hours(24);
 
-/// The body that finishes a reset.
+/// The body of the request that finishes a reset.
 fn finish(validation: &ValidationSession, password: &str, session: Option<&str>) -> Value {
     let mut body = validation.attempt(session);
     body["new_password"] = password.into();
@@ -48,7 +48,7 @@ async fn pwd_05_a_validated_address_of_the_account_resets_it() {
             server.post(&path, &body).await.refused("M_UNAUTHORIZED");
             validation.validate(&server).await;
             assert_eq!(server.post(&path, &body).await.ok(), json!({}));
-            // No earlier token is valid, refresh tokens included.
+            // No earlier access token or refresh token is valid.
             for device in [&alice, &phone] {
                 assert!(!device.is_valid(&server).await);
             }
@@ -63,7 +63,7 @@ async fn pwd_05_a_validated_address_of_the_account_resets_it() {
     }
 }
 
-/// PWD-09 without a token: the devices are kept if the client asks for it.
+/// PWD-09 without a token: the devices are kept if the client sends `logout_devices: false`.
 #[tokio::test]
 async fn pwd_09_a_reset_keeps_devices_on_request() {
     let server = TestServer::with(&ADDRESSES).await;
@@ -77,8 +77,8 @@ async fn pwd_09_a_reset_keeps_devices_on_request() {
     log_in(&server, "alice", OTHER_PASSWORD).await;
 }
 
-/// UIA-54, UIA-15, L7: one validated session makes one reset. The same request gets its response
-/// again; another request changes nothing.
+/// UIA-54, UIA-15, L7: one validated session allows one reset. The same request gets the same response
+/// again, and another request changes nothing.
 #[tokio::test]
 async fn uia_54_a_validated_session_sets_one_password() {
     let server = TestServer::with(&ADDRESSES).await;
@@ -104,13 +104,13 @@ async fn uia_54_a_validated_session_sets_one_password() {
     log_in(&server, "alice", OTHER_PASSWORD).await;
 }
 
-/// UIA-54, L8: a session that was validated for one purpose is not accepted for another, from any
-/// account.
+/// UIA-54, L8: a session that was validated for one purpose is not accepted for another purpose, from
+/// any account.
 #[tokio::test]
 async fn uia_54_a_session_for_another_purpose_sets_no_password() {
     let server = TestServer::with(&ADDRESSES).await;
     let alice = sign_up_with(&server, "alice", EMAIL, ALICE).await;
-    // A session for a registration, of another address.
+    // A session of another address for a registration resets no password.
     let sign_up = request_mail(&server, "new@example.org", "secret").await;
     sign_up.validate(&server).await;
     server
@@ -142,8 +142,8 @@ async fn uia_54_a_session_for_another_purpose_sets_no_password() {
     log_in(&server, "alice", PASSWORD).await;
 }
 
-/// UIA-24, UIA-25: a client with a token and a password is asked for the password, not for an
-/// address.
+/// UIA-24, UIA-25: if the account of the token has a password, the password stage is required and the
+/// stage of an address is not accepted.
 #[tokio::test]
 async fn uia_25_a_validated_address_is_not_a_password() {
     let server = TestServer::with(&ADDRESSES).await;
@@ -163,8 +163,8 @@ async fn uia_25_a_validated_address_is_not_a_password() {
     log_in(&server, "bob", PASSWORD).await;
 }
 
-/// PWD-19, incident 13: no reset reactivates a deactivated account, at whatever time it was
-/// started.
+/// PWD-19, incident 13: no reset reactivates a deactivated account, whether it was started before or
+/// after the deactivation.
 #[tokio::test]
 async fn pwd_19_no_reset_reactivates_an_account() {
     let server = TestServer::with(&ADDRESSES).await;
@@ -241,8 +241,8 @@ async fn uia_70_the_pages_serve_password_changes_too() {
     log_in(&server, "alice", PASSWORD).await;
 }
 
-/// 20 concurrent requests with one validated session: one password is set, and all equal requests
-/// get the same response.
+/// The test sends 20 concurrent requests with one validated session and different passwords. One
+/// password is set.
 #[tokio::test]
 async fn pwd_05_of_many_resets_with_one_session_one_is_done() {
     let server = Arc::new(TestServer::with(&ADDRESSES).await);
@@ -280,8 +280,8 @@ async fn pwd_05_of_many_resets_with_one_session_one_is_done() {
     assert!(device.is_valid(&server).await);
 }
 
-/// UIA-14: a session that was started without a token is rejected for a request with one, and the
-/// reverse.
+/// UIA-14: a session that was started without a token is rejected for a request with a token, and a
+/// session that was started with a token is rejected without this token.
 #[tokio::test]
 async fn uia_14_a_session_belongs_to_the_client_that_started_it() {
     let server = TestServer::with(&ADDRESSES).await;

@@ -1,8 +1,8 @@
-//! Least privilege: every action that an IAM policy allows is used by some scenario, and no
+//! Least privilege: every action that an IAM policy allows is used by at least one scenario, and no
 //! permission is missing.
 #![expect(
     clippy::unwrap_used,
-    reason = "a test that cannot go on may panic, in its helpers too"
+    reason = "a failed expectation must fail the test, in helper functions too"
 )]
 
 mod account_threepids;
@@ -38,8 +38,9 @@ use crate::flows::{
     },
 };
 
-/// The calls of each function at its start: it reads the secret if it uses keys, and a table if it
-/// reads any. A worker is not waited for, so it does not read the tables then.
+/// Makes the calls of each function at its start. A function reads the secret if it uses keys, and a
+/// table if its policy allows any table. Workers do not read a table at their start, because no client
+/// waits for them.
 async fn start_every_function(server: &TestServer) {
     let template = Template::ours().unwrap();
     let secret = json!({ "current": "0123456789abcdef0123456789abcdef" });
@@ -60,7 +61,7 @@ async fn start_every_function(server: &TestServer) {
     }
 }
 
-/// Every registration flow, with limits on, and concurrent duplicates, which read twice.
+/// Uses every registration flow with limits on, and sends concurrent duplicates, which read twice.
 async fn scenario() -> BTreeSet<Use> {
     let offered = flows("m.login.registration_token+m.login.dummy m.login.terms+m.login.dummy");
     let settings = [
@@ -117,8 +118,8 @@ async fn scenario() -> BTreeSet<Use> {
     server.local.proxy().used()
 }
 
-/// Every use of an address at registration, with limits on, with disclosure of ownership or
-/// without: a link, a code, both pages, a message that is retried, and an address that has an
+/// Uses addresses at registration in every way, with limits on, and with or without disclosure of
+/// ownership: a link, a code, both pages, a message that is retried, and an address that has an
 /// account.
 async fn scenario_with_addresses(privacy: &str) -> BTreeSet<Use> {
     let offered = flows("m.login.email.identity m.login.msisdn+m.login.dummy");
@@ -151,7 +152,7 @@ async fn scenario_with_addresses(privacy: &str) -> BTreeSet<Use> {
             server.register(&stage(DUMMY, &session)).await.ok();
         }
     }
-    // An address with an account; the mail to its owner is sent at the second attempt.
+    // The address has an account. The e-mail to its owner is sent at the second attempt.
     let body = mail_to(ALICE, "another-secret", 1);
     let reply = server.post(&request_token(PREFIXES[1], EMAIL), &body).await;
     assert_eq!(reply.status, if privacy == "quiet" { 200 } else { 400 });

@@ -1,7 +1,7 @@
-//! The removal of devices that were all logged out at once.
+//! Purges: the removal of the rows of logged-out devices and of deactivated accounts.
 #![expect(
     clippy::unwrap_used,
-    reason = "a test that cannot go on may panic, in its helpers too"
+    reason = "a failed expectation must fail the test, in helper functions too"
 )]
 
 use std::{
@@ -37,7 +37,7 @@ use crate::{
 
 const LOGOUT_ALL: &str = "/_matrix/client/v3/logout/all";
 
-/// The IDs of the devices that a user has rows of.
+/// The IDs of the devices for which a user has rows.
 fn devices(server: &TestServer, user: &str) -> BTreeSet<String> {
     let rows = users(server).remove(user).unwrap_or_default();
     let ids = rows.iter().filter_map(|sk| sk.strip_prefix("DEV#"));
@@ -91,7 +91,7 @@ async fn pwd_10_a_kept_device_stays() {
     );
     let bob = sign_up(&server, "bob").await;
     log_out_everywhere(&server, &bob).await;
-    // Bob's row names alice, so her purge is started.
+    // The user in Bob's row of the outbox is replaced by alice, so that her rows are purged.
     let rows = server.local.dynamodb().table("Outbox").unwrap();
     server.raw_dynamodb(
         "UpdateItem",
@@ -131,8 +131,8 @@ pub(crate) fn write_row(server: &TestServer, pk: &str, sk: &str, more: Value) {
     server.raw_dynamodb("PutItem", &body);
 }
 
-/// DEACT-14: rows that a race has left are removed as well, with the claim of an address; a claim
-/// that has another owner stays.
+/// DEACT-14: rows that a race has left are removed too, with the claim of an address. A claim that has
+/// another owner stays.
 #[tokio::test]
 async fn deact_12_of_a_deactivated_account_one_row_is_left() {
     const OWN: &str = "3PID#email#alice@example.org";
@@ -172,8 +172,8 @@ async fn deact_12_of_a_deactivated_account_one_row_is_left() {
     assert_eq!(claims[0]["pk"]["S"], PASSED_ON);
 }
 
-/// More rows than one query returns, and failures on the way: each attempt continues where the
-/// previous one ended. (Ten thousand rows take a worker about twenty seconds here.)
+/// There are more rows than one query returns, and some calls fail. Each attempt continues where the
+/// previous attempt ended. (A worker needs about twenty seconds for ten thousand rows here.)
 #[tokio::test]
 async fn a_purge_of_thousands_continues_until_it_is_done() {
     let server = TestServer::new().await;
@@ -211,7 +211,7 @@ impl Clock for FastClock {
     }
 }
 
-/// A worker whose time has run out leaves the rest to the next.
+/// A worker whose time has run out leaves the remaining rows to the next run.
 #[tokio::test]
 async fn a_purge_that_takes_too_long_is_put_back() {
     let server = TestServer::new().await;
@@ -237,7 +237,7 @@ async fn a_purge_that_takes_too_long_is_put_back() {
     assert_eq!(statuses(&server), ["moot"]);
 }
 
-/// A login to a device between the worker's read of its row and the removal.
+/// The login to the device happens after the worker has read the row and before it removes the row.
 #[tokio::test]
 async fn a_login_that_races_a_purge_keeps_its_device() {
     let server = Arc::new(TestServer::new().await);

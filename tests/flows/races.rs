@@ -2,7 +2,7 @@
 //! of reads and writes; `random_faults` adds conflicts and faults.
 #![expect(
     clippy::unwrap_used,
-    reason = "a test that cannot go on may panic, in its helpers too"
+    reason = "a failed expectation must fail the test, in helper functions too"
 )]
 
 mod account_threepids;
@@ -25,7 +25,7 @@ pub(crate) fn delayed(function: &str, operation: &str) -> Fault {
     Fault::new(delay).by(function).on(operation)
 }
 
-/// Starts `work` and returns when its call is delayed by `fault`.
+/// Starts `work` and returns as soon as `fault` delays its call.
 pub(crate) async fn start_delayed<T: Send + 'static>(
     server: &TestServer,
     fault: Fault,
@@ -41,14 +41,16 @@ pub(crate) async fn start_delayed<T: Send + 'static>(
     work
 }
 
-/// The result of a delayed request, which must not have ended yet: the other one has overtaken it.
+/// Returns the result of a delayed request. Asserts that it has not ended yet, so that the other request
+/// has overtaken it.
 pub(crate) async fn finish_overtaken<T>(work: JoinHandle<T>) -> T {
     assert!(!work.is_finished(), "the delayed request was not overtaken");
     work.await.unwrap()
 }
 
-/// Sends the same final registration request twice: the second is sent and answered while the first is
-/// delayed in its `nth` call of `operation`. Returns the reply to the delayed request, then the other.
+/// Sends the same final registration request twice. The second request is sent and gets its response while
+/// the first is delayed in its `nth` call of `operation`. Returns the response to the delayed request, then
+/// the other response.
 pub(crate) async fn send_overtaken(
     server: &Arc<TestServer>,
     (operation, nth): (&str, u64),

@@ -1,9 +1,9 @@
-//! Races with random faults: those of DynamoDB under load (conflicts, throttles, unprocessed keys)
-//! and those of networks (lost responses, reset connections, internal errors).
+//! Races with random faults: faults of DynamoDB under load (conflicts, throttles, unprocessed keys) and
+//! faults of networks and services (lost responses, reset connections, internal errors).
 //!
 //! Contention alone never causes a 5xx: a request that cannot be served gets a 429, and nothing is
-//! written. A service that fails four times in a row causes a 500; the client's repeated request
-//! finds out whether the operation was done.
+//! written. A service that fails four times in a row causes a 500. The response to the repeated request
+//! shows whether the operation has taken effect.
 
 use std::{sync::Arc, time::Duration};
 
@@ -36,8 +36,8 @@ pub(crate) const BREAKAGE: &[FaultKind] = &[
     DELAY,
 ];
 
-/// The mixes of faults: their kinds, how many of a thousand calls suffer one, and the worst status
-/// that is expected.
+/// The mixes of faults: their kinds, the number of faults in a thousand calls, and the worst status that
+/// is expected.
 const FAULT_MIXES: [(&[FaultKind], u16, u16); 2] = [(CONTENTION, 200, 429), (BREAKAGE, 60, 500)];
 
 async fn test_server(settings: &[(&str, &str)], worst: u16) -> Arc<TestServer> {
@@ -155,7 +155,7 @@ async fn l5_a_one_use_token_makes_one_account_despite_faults() {
                 send_until_answered(async || server.register(&stage(DUMMY, session)).await).await;
             match reply.status.as_u16() {
                 200 => winners += 1,
-                // Only the token's stage is open again.
+                // The stage of the token must be completed again; the other stage stays completed.
                 _ => assert_eq!(reply.challenge()["completed"], json!([DUMMY])),
             }
         }
@@ -167,7 +167,7 @@ async fn l5_a_one_use_token_makes_one_account_despite_faults() {
     }
 }
 
-/// UIA-60: uses and accounts always add up.
+/// UIA-60: the remaining uses and the accounts always add up to the initial number of uses.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn uia_60_a_token_in_shares_adds_up_despite_faults() {
     let _serial = serial().await;
@@ -193,7 +193,7 @@ async fn uia_60_a_token_in_shares_adds_up_despite_faults() {
             assert_complete(&users(&server));
             // More accounts than responses are possible only if the response for an account was
             // lost.
-            assert!(successes <= made, "{successes} answers, {made} accounts");
+            assert!(successes <= made, "{successes} responses, {made} accounts");
             if worst < 500 {
                 assert_eq!(successes, made);
             }

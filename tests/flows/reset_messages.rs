@@ -2,7 +2,7 @@
 //! session. 3PID-06, 3PID-52, 3PID-64, PWD-19.
 #![expect(
     clippy::unwrap_used,
-    reason = "a test that cannot go on may panic, in its helpers too"
+    reason = "a failed expectation must fail the test, in helper functions too"
 )]
 
 mod deliveries;
@@ -47,7 +47,7 @@ async fn with_owner(request: fn(&str) -> Value, settings: &[(&str, &str)]) -> Te
     server
 }
 
-/// Submits the right link token or code in every way; none succeeds.
+/// Submits the right link token or code in every way, and asserts that no way succeeds.
 async fn never_validates(server: &TestServer, sid: &str) {
     let row = row(server, "Proofs", sid);
     let medium = row["medium"]["S"].as_str().unwrap();
@@ -79,7 +79,7 @@ async fn threepid_06_the_owner_gets_the_reset_message_and_validates() {
             panic!("one message");
         };
         let message_text = format!("{message:?}");
-        // A reader of the message learns no account name.
+        // The message contains no account name.
         for word in ["@alice", "alice:"] {
             assert!(!message_text.contains(word), "{word} in {message_text}");
         }
@@ -111,7 +111,7 @@ async fn threepid_06_a_free_address_gets_no_message_and_no_validation() {
         assert!(server.messages().is_empty());
         assert_eq!(statuses(&server), expected_statuses(&[("moot", 1)]));
         never_validates(&server, &sid).await;
-        // This does not succeed after the next send attempt either.
+        // Validation does not succeed after the next send attempt either.
         let mut again = request("secret");
         again["send_attempt"] = json!(2);
         assert_eq!(session_for(&server, RESET, &again).await, sid);
@@ -149,7 +149,7 @@ async fn pwd_19_only_a_usable_account_gets_a_reset_message() {
     }
 }
 
-/// L14: the address had an account when the message was requested.
+/// L14: the address had an account when the message was requested and has none at the delivery.
 #[tokio::test]
 async fn l14_an_address_that_was_removed_meanwhile_gets_no_message() {
     for (request, key) in [
@@ -171,8 +171,8 @@ async fn l14_an_address_that_was_removed_meanwhile_gets_no_message() {
     }
 }
 
-/// Incident 14: for a spelling that folds to the address of an account the message is sent to the
-/// stored address, never to the spelling in the request.
+/// Incident 14: if a spelling folds to the address of an account, the message is sent to the stored
+/// address, never to the spelling in the request.
 #[tokio::test]
 async fn threepid_64_a_reset_message_goes_to_the_stored_address() {
     for (stored, typed) in [
@@ -196,8 +196,8 @@ async fn threepid_64_a_reset_message_goes_to_the_stored_address() {
     }
 }
 
-/// Incident 14: a spelling that does not fold to it is another address without an account, or no
-/// address.
+/// Incident 14: a spelling that does not fold to the address of the account is another address without
+/// an account, or no valid address.
 #[tokio::test]
 async fn incident_14_no_other_mailbox_gets_a_reset_message() {
     let server = test_server(&[]).await;
@@ -229,7 +229,7 @@ async fn incident_14_no_other_mailbox_gets_a_reset_message() {
     }
 }
 
-/// UIA-54: a validated session has only the purpose that it was requested for.
+/// UIA-54: a validated session can be used only for the purpose for which it was requested.
 #[tokio::test]
 async fn uia_54_a_session_for_an_account_makes_no_account() {
     for request in MEDIA {
@@ -260,8 +260,8 @@ async fn uia_54_a_session_for_an_account_makes_no_account() {
     }
 }
 
-/// Otherwise a program that opens every link in a mailbox would validate the request of an
-/// attacker, whatever the operator has configured for other links.
+/// Opening the link of a reset never validates the session, independent of the setting for other links.
+/// A program that opens every link in a mailbox would otherwise validate the request of an attacker.
 #[tokio::test]
 async fn threepid_52_opening_a_reset_link_is_never_enough() {
     for setting in ["confirm", "direct"] {
@@ -285,7 +285,7 @@ async fn threepid_52_opening_a_reset_link_is_never_enough() {
     }
 }
 
-/// An account owner who has not asked for the reset presses the other button, and the link becomes
+/// If the account owner has not requested the reset and presses the other button, the link becomes
 /// invalid.
 #[tokio::test]
 async fn threepid_52_the_owner_can_reject_a_reset() {

@@ -1,7 +1,7 @@
-//! Helpers of all flows: request bodies, and assertions about the tables.
+//! Helpers of all flow tests: request bodies, concurrent requests, and assertions about the tables.
 #![expect(
     clippy::unwrap_used,
-    reason = "a test that cannot go on may panic, in its helpers too"
+    reason = "a failed expectation must fail the test, in helper functions too"
 )]
 
 pub(crate) mod account_helpers;
@@ -62,7 +62,7 @@ pub(crate) fn token_stage(token: &str, session: Option<&str>) -> Value {
     body
 }
 
-/// `a` with the members of `b`.
+/// Returns `a` with the members of `b` added or replaced.
 pub(crate) fn with(mut a: Value, b: &Value) -> Value {
     for (name, value) in b.as_object().unwrap() {
         a[name] = value.clone();
@@ -75,7 +75,7 @@ pub(crate) fn registration(name: &str) -> Value {
     json!({ "username": name, "password": PASSWORD })
 }
 
-/// The `whoami` response to the token of this reply.
+/// The `whoami` response for the access token in this response.
 pub(crate) async fn whoami(server: &TestServer, answer: &Value) -> Value {
     let token = answer["access_token"].as_str().unwrap();
     server.whoami(token).await.ok()
@@ -161,15 +161,15 @@ pub(crate) fn uses_left(server: &TestServer) -> Vec<i64> {
         .collect()
 }
 
-/// Waits until no other test with many concurrent requests runs. Two of them at once would only
-/// wait for the processor until calls time out, and the SDK has one quota of retries for the whole
+/// Waits until no other test with many concurrent requests runs. Two such tests at the same time would
+/// compete for the processor until calls time out, and the SDK has one quota of retries for the whole
 /// process.
 pub(crate) async fn serial() -> MutexGuard<'static, ()> {
     static LOCK: Mutex<()> = Mutex::const_new(());
     LOCK.lock().await
 }
 
-/// Does `work` this many times concurrently; the results are in the order of their numbers.
+/// Runs `work` this many times concurrently. The results are in the order of their numbers.
 pub(crate) async fn at_once<F>(times: usize, work: impl Fn(usize) -> F) -> Vec<F::Output>
 where
     F: Future<Output: Send + 'static> + Send + 'static,
@@ -184,7 +184,7 @@ where
     outcomes
 }
 
-/// Sends this registration this many times concurrently.
+/// Sends registrations with the bodies for the numbers below `times` concurrently.
 pub(crate) async fn register_at_once(
     server: &Arc<TestServer>,
     times: usize,
@@ -197,7 +197,7 @@ pub(crate) async fn register_at_once(
     .await
 }
 
-/// The number of replies with each status and errcode.
+/// The number of responses with each status and errcode.
 pub(crate) fn tally(replies: &[Reply]) -> BTreeMap<(u16, String), usize> {
     let mut tally = BTreeMap::new();
     for reply in replies {
@@ -218,12 +218,12 @@ pub(crate) fn tallied(expected: &[(u16, &str, usize)]) -> BTreeMap<(u16, String)
         .collect()
 }
 
-/// Runs the admin CLI, which must succeed. Each run has its own random numbers.
+/// Runs the admin CLI, which must succeed. Each run has different random numbers.
 pub(crate) async fn admin_run(server: &TestServer, arguments: &[&str]) -> Value {
     run_operator(server, arguments).await.unwrap().json
 }
 
-/// Runs the admin CLI with its own random numbers.
+/// Runs the admin CLI. Each run has different random numbers.
 pub(crate) async fn run_operator(
     server: &TestServer,
     arguments: &[&str],
@@ -239,7 +239,7 @@ pub(crate) async fn run_operator(
     Box::pin(admin.run(&cli.command)).await
 }
 
-/// A new registration token with these further arguments.
+/// Creates a registration token with these further arguments and returns it.
 pub(crate) async fn new_token(server: &TestServer, arguments: &[&str]) -> String {
     let all = [&["registration-tokens", "create"], arguments].concat();
     admin_run(server, &all).await["token"]
@@ -248,7 +248,7 @@ pub(crate) async fn new_token(server: &TestServer, arguments: &[&str]) -> String
         .to_owned()
 }
 
-/// Another process of the same deployment: its own memory, the same tables and settings.
+/// Another process of the same deployment, with the same tables and settings and with separate memory.
 pub(crate) fn another_process(server: &TestServer) -> Arc<App> {
     process_of(server, "another")
 }

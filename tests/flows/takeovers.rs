@@ -1,4 +1,4 @@
-//! Known ways to take over an account, which must fail.
+//! Known attacks that take over an account, all of which must fail.
 
 use std::{sync::Arc, time::Duration};
 
@@ -29,14 +29,14 @@ async fn prove(server: &TestServer, address: &str) -> Value {
 }
 
 /// UIA-20, PWD-13: a stage that was completed with an old password has no effect after a password
-/// change, even if the devices were kept: for no operation, with a token or without.
+/// change, even if the devices were kept. This holds for every operation, with a token or without.
 #[tokio::test]
 async fn pwd_13_stages_completed_with_an_old_password_are_invalid() {
     let server = TestServer::with(&ADDRESSES).await;
     let owner = sign_up_with(&server, "alice", EMAIL, ALICE).await;
     let attacker = log_in(&server, "alice", PASSWORD).await;
     let creds = prove(&server, "thief@example.org").await;
-    // The stage is completed in each of these sessions, and the operation is not done.
+    // The stage is completed in each of these sessions, but the operation is not finished.
     let mut sessions = Vec::new();
     for (path, body) in [
         (
@@ -91,8 +91,8 @@ async fn pwd_13_stages_completed_with_an_old_password_are_invalid() {
     assert!(!claims(&server).contains_key("email#thief@example.org"));
 }
 
-/// PWD-05, PWD-06: a validated session belongs to the owner of the address at the time of the
-/// request.
+/// PWD-05, PWD-06: a validated session can be used only for the account that had the address at the
+/// time of the request.
 #[tokio::test]
 async fn pwd_05_a_session_of_an_earlier_owner_resets_no_account() {
     let server = TestServer::with(&ADDRESSES).await;
@@ -119,7 +119,7 @@ async fn pwd_05_a_session_of_an_earlier_owner_resets_no_account() {
 async fn pwd_08_a_login_to_the_calling_device_ends_with_the_change() {
     let server = Arc::new(TestServer::with(&ADDRESSES).await);
     let owner = sign_up_with(&server, "alice", EMAIL, ALICE).await;
-    // The change is delayed before its write, and the attacker logs in meanwhile.
+    // The change is delayed before its write, and the attacker logs in during the delay.
     let slow = Fault::new(FaultKind::Delay(Duration::from_millis(700)))
         .by("AccountPassword")
         .on("TransactWriteItems");
@@ -142,7 +142,7 @@ async fn pwd_08_a_login_to_the_calling_device_ends_with_the_change() {
     let attacker = Device::of(&server.post(LOGIN, &login).await.ok());
     let status = change.await.unwrap();
     server.local.proxy().clear_faults();
-    // The login was first: the token of the owner's request is invalid.
+    // The login was written first, so the token of the owner's request is invalid.
     assert_eq!(status, 403);
     assert!(!owner.is_valid(&server).await && attacker.is_valid(&server).await);
     try_login(&server, "alice", PASSWORD).await.ok();
@@ -210,7 +210,7 @@ async fn deact_13_an_addition_racing_a_deactivation_leaves_nothing() {
     assert_eq!(rows_of(&server, "alice").len(), 1);
 }
 
-/// HTTP-19: an operation that could not notify the owner is not done.
+/// HTTP-19: an operation is rejected if the quota of notifications to the owner is exhausted.
 #[tokio::test]
 async fn http_19_a_change_cannot_be_hidden_among_many() {
     let settings = [&ADDRESSES[..], &[("GATEHOUSE_LIMITS", "on")]].concat();

@@ -21,22 +21,23 @@ use crate::{files, route::Route, text};
 struct Members {
     /// A sentence for the table of endpoints.
     summary: String,
-    /// The description in the console of Lambda; without it the routes are the description.
+    /// The description in the console of Lambda. If it is missing, the first route is the description.
     description: Option<String>,
-    /// Route lines. A function without any is called by its `Events`.
+    /// Route lines. A function without routes is invoked by its `Events`.
     #[serde(default)]
     routes: Vec<String>,
     /// Whether a reverse proxy in front of a homeserver forwards the routes.
     #[serde(default = "yes")]
     reverse_proxy: bool,
-    /// Memory in MB; 1769 MB come with one whole vCPU.
+    /// Memory in MB. A function with 1769 MB has one whole vCPU.
     memory: u32,
-    /// Whether requests hash passwords: executions can be reserved, and an alarm watches for throttling.
+    /// Whether requests hash passwords. For such functions, concurrency can be reserved, and an alarm reports
+    /// throttling.
     #[serde(default)]
     hashes_passwords: bool,
-    /// Seconds, where the value in infra/globals.yaml does not fit.
+    /// Seconds, if the value in infra/globals.yaml does not fit.
     timeout: Option<u32>,
-    /// Environment variables beside those in infra/globals.yaml.
+    /// Environment variables in addition to those in infra/globals.yaml.
     #[serde(default)]
     environment: BTreeMap<String, Value>,
     /// Other properties of the resource, for example `Events`.
@@ -170,14 +171,14 @@ pub(crate) fn read_all(root: &Path) -> Result<Vec<Function>> {
     Ok(functions)
 }
 
-/// The OpenAPI document has each path once.
+/// Returns an error if a path is in two route lines, because the OpenAPI document has each path once.
 fn ensure_paths_are_unique(functions: &[Function]) -> Result<()> {
     let mut known = BTreeSet::new();
     for function in functions {
         for (path, _) in function.paths() {
             ensure!(
                 known.insert(path.clone()),
-                "functions/{}/function.yaml: {path} is in another route line; put all methods of a path into one",
+                "functions/{}/function.yaml: {path} is in another route line; put all methods of a path into one line",
                 function.stem
             );
         }

@@ -16,7 +16,7 @@ use crate::{
     text,
 };
 
-/// A page of the documentation and the text of its generated part.
+/// The pages of the documentation that have a generated part.
 pub(crate) fn pages(root: &Path, functions: &[Function]) -> Result<Vec<File>> {
     let tables = [
         ("docs/api.md", "endpoints", endpoints_table(functions)),
@@ -44,8 +44,7 @@ pub(crate) fn pages(root: &Path, functions: &[Function]) -> Result<Vec<File>> {
     Ok(pages)
 }
 
-/// The page with the lines of nginx and Caddy that have the forwarded paths. Only these lines of the snippets are
-/// generated.
+/// The page with the snippets for nginx and Caddy. Only the lines with the forwarded paths are generated.
 fn operations(root: &Path, functions: &[Function]) -> Result<File> {
     let path = "docs/operations.md";
     let lines = [
@@ -121,7 +120,7 @@ fn header(titles: &[&str]) -> Vec<String> {
     vec![row(titles), row(&vec!["---"; titles.len()])]
 }
 
-/// A row of a table. A bar inside a cell is escaped.
+/// A row of a table. A vertical bar inside a cell is escaped.
 fn row(cells: &[&str]) -> String {
     let cells = cells.iter().map(|cell| {
         let space = if cell.is_empty() { "" } else { " " };

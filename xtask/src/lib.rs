@@ -1,9 +1,9 @@
 //! Generates files from the declarations of the functions.
 //!
-//! An endpoint is declared once, in `functions/<stem>/function.yaml`. `infra/*.yaml` hold the other parts of the
-//! AWS stack. [`generate`] makes `template.yaml` from both, and every list of endpoints or functions that another
-//! file needs. The results are committed, so that SAM, Cargo and readers need no generator. A contract test compares
-//! the committed files with [`stale`].
+//! An endpoint is declared once, in `functions/<stem>/function.yaml`. `infra/*.yaml` contain the other parts of the AWS
+//! stack. [`generate`] makes `template.yaml` from both, and every list of endpoints or functions that another file
+//! needs. The results are committed, so that SAM, Cargo and readers need no generator. A contract test compares the
+//! committed files with [`stale`].
 
 mod declaration;
 mod docs;

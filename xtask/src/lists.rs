@@ -80,7 +80,7 @@ fn router(functions: &[Function]) -> Vec<String> {
     routes.iter().map(line).collect()
 }
 
-/// The endpoints that the tests of several endpoints go through.
+/// The list of endpoints for tests that cover every endpoint.
 pub(crate) fn endpoints(functions: &[Function]) -> Result<File> {
     let mut lines: Vec<String> = [
         "//! Every endpoint with its methods.",

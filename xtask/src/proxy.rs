@@ -1,7 +1,7 @@
 //! The regular expression with which a reverse proxy in front of a homeserver selects the paths that it forwards.
 //!
-//! A path is a branch of a tree of segments, and equal subtrees are written once. An output of CloudFormation holds
-//! 1,024 characters, which a plain alternation of all paths would exceed.
+//! A path is a branch of a tree of segments, and equal subtrees are written once. An output of CloudFormation has at
+//! most 1,024 characters, which a plain alternation of all paths would exceed.
 
 use std::collections::BTreeMap;
 
@@ -34,7 +34,7 @@ impl Node {
                 None => groups.push((rest, vec![segment])),
             }
         }
-        // Segments with nothing below them need no group of their own.
+        // Segments with nothing below them need no separate group.
         let branches: Vec<String> = groups
             .into_iter()
             .flat_map(|(rest, segments)| match segments.as_slice() {
@@ -56,7 +56,7 @@ impl Node {
     }
 }
 
-/// A parameter at the end of a path may hold a slash: nginx and Caddy match the decoded path.
+/// A parameter at the end of a path may contain a slash, because nginx and Caddy match the decoded path.
 fn segment_expression(segment: &str, below: &Node) -> String {
     if !segment.starts_with('{') {
         return segment.replace('.', "\\.");

@@ -4,7 +4,7 @@ use std::fmt;
 
 use anyhow::{Context, Result, ensure};
 
-/// The methods that a path of an API can have beside OPTIONS, and `ANY` for all paths and methods without a route.
+/// The methods that a path of an API can have besides OPTIONS, and `ANY` for all paths and methods without a route.
 const METHODS: [&str; 7] = ["ANY", "DELETE", "GET", "HEAD", "PATCH", "POST", "PUT"];
 
 /// One route line.
@@ -58,12 +58,12 @@ impl Route {
             .collect()
     }
 
-    /// Whether the route is that of all paths and methods without another route.
+    /// Whether this is the route for all paths and methods without another route.
     pub(crate) fn is_fallback(&self) -> bool {
         self.methods == ["ANY"]
     }
 
-    /// `GET, POST /account/3pid` for a path below r0 and v3. The whole path for any other.
+    /// `GET, POST /account/3pid` for a path below r0 and v3. The whole path for any other route.
     pub(crate) fn short(&self) -> String {
         let methods = self.methods.join(", ");
         if self.versions == ["r0", "v3"] {
@@ -100,7 +100,7 @@ pub(crate) fn with_examples(path: &str, examples: &[(&str, &str)]) -> Result<Str
     parameters(path).try_fold(path.to_owned(), |filled, name| {
         let example = examples.iter().find(|(known, _)| *known == name);
         let (_, example) = example.with_context(|| {
-            format!("{path}: `EXAMPLES` in xtask/src/lists.rs has none for {{{name}}}")
+            format!("{path}: `EXAMPLES` in xtask/src/lists.rs has no example for {{{name}}}")
         })?;
         Ok(filled.replace(&format!("{{{name}}}"), example))
     })

@@ -1,15 +1,15 @@
-//! Text that is assembled by lines, since a YAML or TOML library would drop the comments.
+//! Text that is assembled from lines, because a YAML or TOML library would drop the comments.
 
 use anyhow::{Context, Result, ensure};
 
-/// `text` with `body` between the lines `begin` and `end`, which stay. They may be indented.
+/// `text` with `body` between the lines `begin` and `end`. These two lines stay, and may be indented.
 pub(crate) fn replace_block(text: &str, begin: &str, end: &str, body: &[String]) -> Result<String> {
     let lines: Vec<&str> = text.lines().collect();
     let position = |marker: &str| {
         let mut found = (0..lines.len()).filter(|&index| lines[index].trim() == marker);
         let first = found.next();
         let first = first.with_context(|| format!("the line `{marker}` is missing"))?;
-        ensure!(found.next().is_none(), "the line `{marker}` is there twice");
+        ensure!(found.next().is_none(), "the line `{marker}` occurs twice");
         Ok(first)
     };
     let (first, last) = (position(begin)?, position(end)?);
@@ -23,7 +23,8 @@ pub(crate) fn replace_block(text: &str, begin: &str, end: &str, body: &[String])
     Ok(joined(lines))
 }
 
-/// `text` with the one line that starts with `start`, after its indentation, replaced by `line` and indented alike.
+/// `text` with `line` in place of the only line that starts with `start` after its indentation. The indentation is
+/// kept.
 pub(crate) fn replace_line(text: &str, start: &str, line: &str) -> Result<String> {
     let is_wanted = |line: &&str| line.trim_start().starts_with(start);
     let count = text.lines().filter(is_wanted).count();
@@ -40,7 +41,7 @@ pub(crate) fn replace_line(text: &str, start: &str, line: &str) -> Result<String
     })))
 }
 
-/// Each line below `depth` more spaces, except the empty ones.
+/// The lines with `depth` more spaces before each line that is not empty.
 pub(crate) fn indented<'a>(
     depth: usize,
     lines: impl IntoIterator<Item = &'a str>,
@@ -59,7 +60,7 @@ pub(crate) fn indentation(line: &str) -> usize {
     line.len() - line.trim_start_matches(' ').len()
 }
 
-/// The lines with a line break after each.
+/// The lines, with a line break after each line.
 pub(crate) fn joined(lines: impl IntoIterator<Item = impl AsRef<str>>) -> String {
     let mut text = String::new();
     for line in lines {

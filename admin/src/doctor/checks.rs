@@ -1,4 +1,4 @@
-//! The result of a check.
+//! The result of a check, and its construction.
 
 use aws_smithy_runtime_api::client::{orchestrator::HttpResponse, result::SdkError};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
@@ -6,22 +6,22 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 /// The state of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
-    /// Everything is as it should be.
+    /// The check found no problem.
     Ok,
-    /// It works, but the operator should look at it.
+    /// The subject of the check works, but the operator should look at the finding.
     Warn,
-    /// Something does not work, or will stop working.
+    /// The subject of the check does not work, or will stop working.
     Fail,
     /// The check could not be made.
     Skipped,
 }
 
-/// The result of a check.
+/// The result of a check, as `doctor` prints it.
 #[derive(Debug)]
 pub(super) struct Check {
     pub(super) name: String,
     pub(super) state: State,
-    /// The finding.
+    /// The finding, as text for the operator.
     pub(super) found: String,
     /// The action that solves the problem.
     pub(super) advice: Option<String>,

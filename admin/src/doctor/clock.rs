@@ -21,9 +21,9 @@ use super::checks::Check;
 use crate::Admin;
 
 const NAME: &str = "clock";
-/// This clock decides the expiry of registration tokens.
+/// From this difference on, the check warns, because the CLI takes the expiry of registration tokens from this clock.
 const WARN_FROM: Duration = Duration::from_mins(1);
-/// AWS rejects requests whose time is 15 minutes off.
+/// From this difference on, the check fails, because AWS rejects requests whose time is 15 minutes off.
 const FAIL_FROM: Duration = Duration::from_mins(5);
 
 /// Reads the `Date` header of a response.
@@ -53,7 +53,7 @@ impl Intercept for DateInterceptor {
 pub(super) async fn check(admin: &Admin) -> Vec<Check> {
     let interceptor = DateInterceptor::default();
     let call = admin.services.dynamodb.list_tables().limit(1);
-    // The result has no meaning here, because an error response has a date too.
+    // The result is ignored, because an error response has a date too.
     let _ = call
         .customize()
         .interceptor(interceptor.clone())

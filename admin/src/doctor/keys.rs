@@ -1,5 +1,4 @@
-//! Checks that the secret is the one with which the stored hashes were made. Every keyed hash names its
-//! key.
+//! Checks that the stored hashes were made with the current secret. Every keyed hash contains the ID of its key.
 
 use shared::{
     secrets::Generation,
@@ -49,19 +48,21 @@ fn check_hashes(admin: &Admin, subject: &str, hashes: Result<Vec<String>, StoreE
         Check::fail(
             &name,
             format!("{unknown} of {all} were made with another secret"),
-            "Either this is not the secret of the functions, or the secret was replaced and these no longer work: create them again.",
+            "Either this is not the secret of the functions, or the secret was replaced and these \
+             tokens no longer work: create them again.",
         )
     } else if previous > 0 {
         Check::warn(
             &name,
             format!("{previous} of {all} were made with the previous secret"),
-            "They stop working when the previous secret is removed: create them again before.",
+            "These tokens stop working when the previous secret is removed: create them again before that.",
         )
     } else if next > 0 {
         Check::warn(
             &name,
             format!("{next} of {all} were made with the next secret"),
-            "They were made where this secret is already the current one: check that the functions have it too.",
+            "These tokens were made where the next secret is already the current one: check that the \
+             functions have it too.",
         )
     } else {
         Check::ok(&name, format!("all {all} were made with it"))

@@ -7,7 +7,7 @@ use crate::Admin;
 
 const SENDER: &str = "mail sender";
 const QUOTA: &str = "mail quota";
-/// The daily quota of an account in the sandbox. This API of SES reports the sandbox in no other way.
+/// The daily quota of an account in the sandbox. This API of SES does not report the sandbox itself.
 const SANDBOX_QUOTA: f64 = 200.0;
 
 pub(super) async fn check(admin: &Admin) -> Vec<Check> {
@@ -24,7 +24,7 @@ pub(super) async fn check(admin: &Admin) -> Vec<Check> {
     ]
 }
 
-/// `a@b.example` of `Name <a@b.example>`.
+/// Returns the address of a sender: `a@b.example` for `Name <a@b.example>`.
 fn address(from: &str) -> &str {
     let inner = from.rsplit_once('<').map_or(from, |(_, rest)| rest);
     inner.trim_end().trim_end_matches('>').trim()

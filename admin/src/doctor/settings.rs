@@ -21,7 +21,7 @@ pub(super) fn check(environment: &Environment) -> Vec<Check> {
     let errors = [unknown, invalid].into_iter().flatten();
     let errors: Vec<String> = errors.map(|errors| errors.to_string()).collect();
     if errors.is_empty() {
-        return vec![Check::ok(NAME, "the functions start with them")];
+        return vec![Check::ok(NAME, "the functions start with these settings")];
     }
     let lines = errors.iter().flat_map(|errors| errors.lines());
     lines

@@ -1,4 +1,4 @@
-//! Checks that SNS can send text messages, and its monthly spend limit.
+//! Checks that SNS can send text messages, and that its monthly spend limit is above the default.
 
 use aws_sdk_sns::Client;
 

@@ -19,7 +19,7 @@ struct Expected {
     /// Whether the rows of the table expire. Such a table needs time to live. Every other table needs
     /// point-in-time recovery and deletion protection.
     expires: bool,
-    /// Whether the table has the stream that invokes `deliver` and the index of due rows.
+    /// Whether the table needs the stream that invokes `deliver`, and the index of due rows.
     has_stream: bool,
 }
 

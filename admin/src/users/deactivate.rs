@@ -1,6 +1,6 @@
-//! Deactivation of an account by the operator. It does what the endpoint does, without UIA, and also
-//! deactivates a locked account. It does not contact identity servers: the purge of the account's rows
-//! unbinds its addresses there.
+//! Deactivation of an account by the operator. The command has the same effect as the endpoint, without UIA, and
+//! also deactivates a locked account. The command does not contact identity servers: the purge of the account's
+//! rows unbinds the addresses there.
 
 use std::io::{BufRead, IsTerminal, Write, stderr, stdin};
 
@@ -23,7 +23,7 @@ pub(super) async fn run(
     erase: bool,
     yes: bool,
 ) -> anyhow::Result<Report> {
-    // Checked before the operator is asked to confirm.
+    // An account that cannot be deactivated is reported before the operator is asked to confirm.
     read(admin, user).await?;
     if !yes {
         confirm(user)?;

@@ -23,7 +23,7 @@ use shared::{
 use self::line::User;
 use crate::{Admin, Report, progress::Progress};
 
-/// The number of users that are written at once.
+/// The number of users that are written concurrently.
 const CONCURRENCY: usize = 16;
 
 /// The arguments of the import.
@@ -159,7 +159,7 @@ impl Entry {
             password: user.password_hash.map(|phc| PasswordHash {
                 phc,
                 pepper: pepper.map(str::to_owned),
-                set: now,
+                changed_at: now,
             }),
             addresses: user.addresses,
         };
@@ -171,8 +171,8 @@ impl Entry {
     }
 }
 
-/// Imports the users, several at once. An error of the tables stops the import. The users written so
-/// far stay, and a later run continues after them.
+/// Imports several users concurrently. An error of DynamoDB stops the import. The users that were already written
+/// stay, and a later run skips them.
 async fn import_all(admin: &Admin, entries: Vec<Entry>, dry_run: bool) -> anyhow::Result<Summary> {
     let progress = Progress::new(entries.len(), admin.show_progress);
     let (progress, summary) = (&progress, Mutex::new(Summary::default()));
@@ -234,8 +234,8 @@ async fn check(admin: &Admin, entry: &Entry) -> Result<ImportResult, StoreError>
     Ok(ImportResult::New)
 }
 
-/// The result for a taken username. The marker of the existing account tells whether it was imported
-/// from the same line.
+/// The result for a taken username. The marker of the existing account shows whether the account was
+/// imported from the same line.
 fn name_taken(admin: &Admin, entry: &Entry, marker: Option<&str>) -> ImportResult {
     let (keys, fingerprint) = (&admin.keys, entry.fingerprint.as_bytes());
     let name = entry.account.localpart.as_str();

@@ -1,5 +1,5 @@
-//! The data that is stored about a user, as text for the operator, and as JSON for a request of the
-//! user for their own data.
+//! The data that is stored about a user: as text for the operator, and as JSON for a user who requests their own
+//! data.
 
 use std::fmt::Write;
 
@@ -164,7 +164,7 @@ fn log_hashes(admin: &Admin, user: &Localpart) -> Vec<String> {
         .hashes(KeyPurpose::LoggedUser, user.as_str().as_bytes())
 }
 
-/// Replaces control characters in text that users can choose, so that it cannot control the terminal.
+/// Replaces control characters in text that users can choose, so that the text cannot control the terminal.
 fn printable(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() { '\u{FFFD}' } else { c })

@@ -49,7 +49,7 @@ pub(super) async fn password(admin: &Admin, user: &Localpart) -> anyhow::Result<
             password: hash.clone(),
             device_logout: DeviceLogout::All,
             known: None,
-            proof: None,
+            validated: None,
             messages,
             now,
         };

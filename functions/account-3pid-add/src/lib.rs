@@ -2,8 +2,8 @@
 //!
 //! [Specification](https://spec.matrix.org/v1.15/client-server-api/#post_matrixclientv3account3pidadd)
 //!
-//! The validation session is checked before UIA, so that a client without a validated 3PID is not
-//! asked for a password, and again by the final transaction.
+//! The validation session is checked twice: before UIA, so that a client without a validated 3PID is not
+//! asked for a password, and in the final transaction.
 
 use std::sync::Arc;
 
@@ -51,11 +51,11 @@ impl RequestParameters for Parameters {
     }
 }
 
-/// Answers the request.
+/// Handles the request.
 pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse, Rejection> {
     // ACC3-07
     accounts::ensure_threepid_changes_enabled(&app.config)?;
-    // The first read leaves out the 3PIDs: they must be read after the account (`account_threepids`).
+    // This read leaves out the 3PIDs, because they must be read after the account (`account_threepids`).
     let spec = RequestSpec::new(Operation::AddThreePid);
     let (opened, prefetched) = tokio::join!(
         ProtectedRequest::open(&app, &request, spec),
@@ -89,7 +89,7 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
     Box::pin(protected.finish(&app, completion, addition)).await
 }
 
-/// The outcome of the read beside the first read.
+/// The result of the read that runs concurrently with `ProtectedRequest::open`.
 enum Prefetched {
     /// The request does not name a validation session, but its UIA session may contain one.
     NotNamed,
@@ -97,7 +97,7 @@ enum Prefetched {
     Read(Option<ValidationRow>),
 }
 
-/// Reads the validation session that the request names, beside the first read.
+/// Reads the validation session that the request names, concurrently with `ProtectedRequest::open`.
 async fn prefetch_validation(app: &App, request: &HttpRequest) -> Result<Prefetched, StoreError> {
     // `ProtectedRequest::open` reports an invalid body.
     let parameters = Body::parse(&request.body).and_then(|body| Parameters::parse(&body));

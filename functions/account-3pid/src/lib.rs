@@ -31,13 +31,13 @@ pub struct Response {
 /// A 3PID of the account.
 #[derive(Debug, Serialize)]
 pub struct Address {
-    /// The medium.
+    /// `email` or `msisdn`.
     pub medium: Medium,
     /// The canonical form of the address.
     pub address: String,
-    /// The time of the validation, in milliseconds.
+    /// The time of the validation, in milliseconds since the epoch.
     pub validated_at: i64,
-    /// The time of the addition to the account, in milliseconds.
+    /// The time of the addition to the account, in milliseconds since the epoch.
     pub added_at: i64,
 }
 

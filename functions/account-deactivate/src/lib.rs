@@ -2,7 +2,7 @@
 //!
 //! [Specification](https://spec.matrix.org/v1.15/client-server-api/#post_matrixclientv3accountdeactivate)
 //!
-//! Without an access token, the identifier of the password stage selects the account. The function
+//! If the request has no access token, the identifier of the password stage selects the account. The function
 //! first asks the identity servers to unbind the 3PIDs, within a time limit. One transaction then
 //! deactivates the account, regardless of their responses.
 
@@ -56,14 +56,14 @@ impl Parameters {
     }
 }
 
-/// Answers the request.
+/// Handles the request.
 pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse, Rejection> {
     if !app.config.deactivation {
         let message = "Accounts cannot be deactivated on this server";
         return Err(MatrixError::new(ErrorCode::Forbidden, message).into());
     }
-    // A user without a password must set one first: a validated 3PID may set a password and nothing
-    // else.
+    // An account without a password must get one first, because a validated 3PID authorises nothing but
+    // a new password.
     let spec = RequestSpec {
         anonymous: Some(FlowSet::Password),
         ..RequestSpec::new(Operation::Deactivate)
@@ -113,13 +113,14 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
 struct Subject {
     user: Localpart,
     account: AccountRow,
-    /// When the verified password had last been changed.
+    /// The time of the last change of the verified password.
     verified_password: Option<Timestamp>,
 }
 
 impl Subject {
-    /// Without an access token the account is read again. It may have changed since the password was
-    /// verified; then the owner must not be notified of a deactivation that does not happen.
+    /// Finds the account. If the request has no access token, the account is read again, because it may have
+    /// changed since the password was verified. The owner must not be notified of a deactivation that does
+    /// not happen.
     async fn find(
         app: &App,
         protected: &ProtectedRequest,
@@ -135,7 +136,7 @@ impl Subject {
                 if facts.account.status == AccountStatus::Locked {
                     return Err(AuthenticationError::Locked.into());
                 }
-                let changed_at = facts.password.map(|password| password.set);
+                let changed_at = facts.password.map(|password| password.changed_at);
                 if facts.account.epoch != verified.epoch
                     || changed_at != Some(verified.password_changed_at)
                 {
@@ -153,8 +154,8 @@ impl Subject {
     }
 }
 
-/// Deactivates the account. Its 3PIDs are read after the account: the transaction fails if one has
-/// been added since, so that none is left behind.
+/// Deactivates the account. Its 3PIDs are read after the account. If a 3PID has been added since, the transaction
+/// fails, so that no 3PID is left behind.
 async fn finish(
     app: &App,
     protected: &ProtectedRequest,
@@ -205,9 +206,8 @@ async fn threepids(app: &App, user: &Localpart) -> Result<Vec<ThreePid>, StoreEr
     Ok(own.into_iter().map(|own| own.threepid).collect())
 }
 
-/// Unbinds the 3PIDs; the account is deactivated whatever the result (DEACT-06 to DEACT-11). Only an
-/// identity server that the client names is asked about 3PIDs that were not bound through this
-/// server.
+/// Unbinds the 3PIDs. The account is deactivated regardless of the result (DEACT-06 to DEACT-11). 3PIDs that were
+/// not bound through this server are unbound only at the identity server that the client names.
 async fn unbind(
     app: &App,
     user: &Localpart,

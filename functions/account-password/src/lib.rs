@@ -2,8 +2,8 @@
 //!
 //! [Specification](https://spec.matrix.org/v1.15/client-server-api/#post_matrixclientv3accountpassword)
 //!
-//! With an access token the user changes the password after giving the old one. Without a token, or
-//! without an old password, the client validates a 3PID of the account (`reset`).
+//! With an access token, the client authenticates with the old password. If there is no access token or no old
+//! password, the client validates a 3PID of the account (`reset`).
 
 mod reset;
 
@@ -71,13 +71,13 @@ impl RequestParameters for Parameters {
 struct Subject {
     user: Localpart,
     account: AccountRow,
-    /// Its 3PIDs, if they have been read.
+    /// The 3PIDs of the account, if they have been read.
     threepids: Option<Vec<ThreePid>>,
-    /// The validated 3PID that authenticated the request, if no password did.
+    /// The validated 3PID that authenticated the request, if the request was not authenticated by a password.
     validated: Option<ValidatedThreePid>,
 }
 
-/// Answers the request.
+/// Handles the request.
 pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse, Rejection> {
     // PWD-15
     accounts::ensure_password_changes_enabled(&app.config)?;
@@ -105,7 +105,7 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
     Box::pin(finish(&app, &protected, &parameters, completion)).await
 }
 
-/// Checks the password before UIA (PWD-14): a password that is made of the user's own words is weak.
+/// Checks the new password before UIA (PWD-14). A password that consists of the user's own words is weak.
 fn check_password(
     app: &App,
     protected: &ProtectedRequest,
@@ -126,7 +126,7 @@ fn check_password(
     )?)
 }
 
-/// Changes the password: one hash, one transaction.
+/// Changes the password with one hash and one transaction.
 async fn finish(
     app: &App,
     protected: &ProtectedRequest,
@@ -144,8 +144,8 @@ async fn finish(
     };
     let threepids = threepids(app, &subject).await?;
     let logout = device_logout(protected, parameters);
-    // The client is the account owner. Later password attempts of attackers do not lock the owner
-    // out from this network.
+    // The client has authenticated as the account owner. A trusted network prevents later password attempts
+    // of attackers from locking the owner out there.
     let ((), hash, messages, ()) = tokio::join!(
         completion.refund_attempt(app),
         app.hasher.hash(password, &*app.rng),
@@ -166,7 +166,7 @@ async fn finish(
         password: hash?,
         device_logout: logout,
         known: verified.map(|verified| verified.password_changed_at),
-        proof: subject.validated,
+        validated: subject.validated,
         messages,
         now: app.clock.now(),
     };
@@ -200,7 +200,7 @@ fn device_logout(protected: &ProtectedRequest, parameters: &Parameters) -> Devic
     }
 }
 
-/// The notification of the account owner, and the removal of the rows of logged-out devices.
+/// Returns the outbox rows: the security notifications of the account owner, and the purge of logged-out devices.
 async fn messages(
     app: &App,
     user: &Localpart,

@@ -1,4 +1,5 @@
-//! The account whose password is changed: that of the access token, or that of a validated 3PID.
+//! Finds the account whose password is changed: the account of the access token, or the account of a validated
+//! 3PID.
 
 use shared::{
     app::App,
@@ -25,7 +26,7 @@ pub(crate) enum Found {
     Replay(Response),
 }
 
-/// Finds the account. Errors about it are returned only now, to a client that has validated the 3PID
+/// Finds the account. Errors about the account of a 3PID are returned only to a client that has validated the 3PID
 /// (PWD-06).
 pub(crate) async fn subject(
     app: &App,
@@ -52,7 +53,7 @@ pub(crate) async fn subject(
     }
 }
 
-/// The account that has the 3PID.
+/// Finds the account that has the 3PID, and checks that the 3PID may reset the password.
 async fn owner(
     app: &App,
     protected: &ProtectedRequest,
@@ -74,7 +75,7 @@ async fn owner(
         let error = forbidden("The address does not belong to this account");
         return refuse(app, protected, completion, error).await;
     }
-    // The limit of the hash that follows. A password attempt has charged it already.
+    // The limit of the hash that follows is charged here. With a password, the password attempt has charged it.
     let (charged, account, threepids) = tokio::join!(
         limits::consume(app, Limit::PasswordHash, protected.network),
         app.store.find_account(&user),
@@ -96,7 +97,7 @@ async fn owner(
     let is_before_addition = own.is_none_or(|own| validated.started_at < own.added);
     if is_before_addition || validated.started_at < account.proofs_not_before {
         // The validation was requested before the last password change, or by an earlier owner of
-        // the 3PID: it is no longer valid.
+        // the 3PID, so it is no longer valid.
         let (network, medium) = (protected.network, threepid.medium);
         return Err(completion.reopen_threepid_stage(app, network, medium).await);
     }
@@ -144,7 +145,7 @@ fn check_allowed(
     Ok(())
 }
 
-/// Returns the error, unless a concurrent duplicate of the request has used the validation session.
+/// Returns the error, or the response of a concurrent duplicate that has already completed.
 async fn refuse(
     app: &App,
     protected: &ProtectedRequest,

@@ -2,7 +2,8 @@
 //!
 //! [Specification](https://spec.matrix.org/v1.15/client-server-api/#fallback)
 //!
-//! `GET` shows the stage's form and completes nothing (UIA-73). `POST` submits it to the same URL.
+//! `GET` shows the form of the stage and does not complete the stage (UIA-73). `POST` submits the form to the same
+//! URL.
 
 use std::sync::Arc;
 

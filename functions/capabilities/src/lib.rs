@@ -1,7 +1,7 @@
 //! `GET /_matrix/client/{r0,v3}/capabilities`
 //!
 //! [Specification](https://spec.matrix.org/v1.15/client-server-api/#get_matrixclientv3capabilities). The
-//! response contains only the account capabilities. The room capabilities are those of the homeserver.
+//! response contains only the account capabilities. The homeserver determines the room capabilities.
 
 use std::sync::Arc;
 

@@ -2,7 +2,7 @@
 //!
 //! [Specification](https://spec.matrix.org/v1.15/client-server-api/#post_matrixclientv3delete_devices)
 //!
-//! A device that does not exist counts as deleted (DEV-03).
+//! A device that does not exist is treated as deleted (DEV-03).
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use shared::{
     },
 };
 
-/// The most devices that a request may name.
+/// The maximum number of devices in a request.
 const MAX_DEVICES: usize = 1000;
 
 /// The parameters. The UIA session stores them.
@@ -37,7 +37,7 @@ impl RequestParameters for Parameters {
     }
 }
 
-/// Answers the request.
+/// Handles the request.
 pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse, Rejection> {
     let spec = RequestSpec::new(Operation::DeleteDevices);
     let mut protected = match ProtectedRequest::open(&app, &request, spec).await? {
@@ -52,10 +52,10 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
         return Err(MatrixError::new(ErrorCode::MissingParam, "`devices` is missing").into());
     };
     if devices.len() > MAX_DEVICES {
-        let message = "`devices` names too many devices at once";
+        let message = "`devices` has too many entries. Use several requests";
         return Err(MatrixError::new(ErrorCode::InvalidParam, message).into());
     }
-    // No device has an ID that is not valid.
+    // Invalid IDs are skipped, because no device can have such an ID.
     let ids: Vec<DeviceId> = devices
         .iter()
         .filter_map(|id| DeviceId::parse(id))

@@ -1,7 +1,7 @@
 //! Determines the message of an outbox row and its recipient.
 //!
-//! `deliver` does this, not the request that wrote the row. So a request takes the same time and makes
-//! the same reads and writes whether or not the address belongs to an account (3PID-15).
+//! This happens in `deliver` and not in the request that wrote the row, so that the request takes the same time and
+//! makes the same reads and writes whether or not the address belongs to an account (3PID-15).
 
 use std::time::Duration;
 
@@ -72,7 +72,7 @@ pub(crate) async fn resolve(
     }
 }
 
-/// Checks that the session still waits for its message number `send`.
+/// Checks that the session is still pending and that its message number `send` can still validate it.
 fn ensure_pending(row: &ValidationRow, send: i64, now: Timestamp) -> Result<(), Outcome> {
     match row.state {
         ValidationState::Pending if threepid_validation::is_active(row, now) => {}
@@ -91,8 +91,8 @@ fn ensure_pending(row: &ValidationRow, send: i64, now: Timestamp) -> Result<(), 
     Ok(())
 }
 
-/// The link or the code, if the address may be validated for the session's purpose. Otherwise the
-/// session is marked so that no message sent for it so far can validate it.
+/// Returns the link or the code if the address may be validated for the session's purpose. Otherwise marks
+/// the session, so that none of the messages sent so far can validate it.
 async fn validation(
     app: &App,
     leased: &Leased,
@@ -173,9 +173,9 @@ async fn may_validate(
     }
 }
 
-/// Limits the messages about other people's requests for an address to one per address and day. The
-/// quota is acquired under the ID of the row. So a later delivery of the row can still send the message
-/// if an earlier one crashed after it acquired the quota.
+/// Limits the messages about other people's requests for an address to one per address and day. The quota is
+/// acquired under the ID of the row. So if a delivery crashes after it has acquired the quota, a later delivery of
+/// the row can still send the message.
 async fn limit_owner_messages(
     app: &App,
     leased: &Leased,

@@ -28,20 +28,21 @@ const LEASE: Duration = Duration::from_mins(2);
 const FIRST_WAIT: Duration = Duration::from_secs(30);
 /// The longest wait before a retry.
 const LONGEST_WAIT: Duration = Duration::from_mins(15);
-/// How far the clock of the function that wrote a row may be ahead of this one's.
+/// How far the clock of the function that wrote a row may be ahead of the clock of `deliver`.
 const CLOCK_SKEW: Duration = Duration::from_secs(2);
-/// The number of rows that are processed at once.
+/// The number of rows that are processed concurrently.
 const CONCURRENCY: usize = 8;
-/// The number of rows that may wait for identity servers at once. Slow identity servers do not block
-/// the other rows.
+/// The number of rows that may wait for identity servers concurrently. It is lower than `CONCURRENCY`, so that slow
+/// identity servers do not block the other rows.
 const UNBIND_CONCURRENCY: usize = CONCURRENCY / 2;
 /// No row is started later than this after the start of the invocation.
 const START_WITHIN: Duration = Duration::from_secs(20);
-/// No message is sent later than this after the start of the invocation. A call takes up to eight
-/// seconds, as does unbinding, and up to two calls save the outcome. All of them must end within the
+/// No message is sent later than this after the start of the invocation. Sending and unbinding take up to eight
+/// seconds each, and up to two calls of eight seconds save the outcome. All these calls must end within the
 /// function's timeout of sixty seconds.
 const SEND_WITHIN: Duration = Duration::from_secs(35);
-/// How often the outcome of a row is written before the row is left to the end of its lease.
+/// The maximum number of attempts to save the outcome of a row. If all fail, the row is due again when its lease
+/// ends.
 const SAVE_ATTEMPTS: u32 = 2;
 
 /// Delivers outbox rows, for one event.
@@ -71,7 +72,7 @@ impl<'a> Dispatcher<'a> {
         self.app.clock.now().since(self.started) >= within
     }
 
-    /// Delivers these rows, several at once.
+    /// Delivers these rows concurrently.
     pub(crate) async fn deliver_all(&self, ids: &[String]) {
         stream::iter(ids)
             .for_each_concurrent(CONCURRENCY, |id| self.deliver(id))
@@ -79,7 +80,7 @@ impl<'a> Dispatcher<'a> {
     }
 
     async fn deliver(&self, id: &str) {
-        // The schedule finds the row again.
+        // The schedule processes the row later.
         if self.is_late() {
             return;
         }
@@ -257,7 +258,7 @@ mod tests {
         let function = Duration::from_mins(1);
         let call = Duration::from_secs(8);
         assert!(LEASE > function);
-        // One call sends the message, the others save the outcome.
+        // One call sends the message, and the other calls save the outcome.
         assert!(SEND_WITHIN + call + call * SAVE_ATTEMPTS <= function);
         assert!(START_WITHIN < SEND_WITHIN);
     }

@@ -16,8 +16,8 @@ const MONTHS: [(&str, i64); 12] = [
     ("November", 30),
     ("December", 31),
 ];
-/// The last millisecond of the year 9999. Later dates are shown as this one, and dates before 1970 as
-/// the first moment of 1970.
+/// The last millisecond of the year 9999. A later time is shown as this time, and a time before 1970 as
+/// the start of 1970.
 const LAST: i64 = 253_402_300_799_999;
 
 /// Formats a time: `15 January 2027 at 08:00 UTC`.

@@ -1,21 +1,21 @@
 //! The function `deliver`: sends the messages of the outbox through SES and SNS (3PID-17).
 //!
-//! The stream of the outbox invokes the function for each new row. A schedule finds the rows whose
-//! attempt failed or was interrupted. A row is processed under a lease (`dispatcher`), so
-//! several events may name the same row. One kind of row sends no message: it purges unused rows and unbinds
-//! the addresses of a deactivated account at identity servers (`purge`).
+//! The stream of the outbox invokes the function for each new row. A schedule finds the rows whose attempt failed or
+//! was interrupted. A row is processed under a lease (`dispatcher`), so several events may name the same row. One
+//! kind of row has no message: a purge, which deletes unused rows and unbinds the addresses of a deactivated account
+//! at identity servers (`purge`).
 //!
 //! # Delivery guarantees
 //!
-//! - An e-mail is sent at least once. It is sent twice only if the process ends, the provider's response
-//!   is lost or DynamoDB fails after the provider has accepted the e-mail and before the row says so.
-//!   The second e-mail is made from the same row and session and has the same text, unless an account
-//!   has taken the address in between.
+//! - An e-mail is sent at least once. An e-mail is sent twice only if the process ends, the provider's response is
+//!   lost or DynamoDB fails after the provider has accepted the e-mail and before the outcome is saved. The second
+//!   e-mail is made from the same row and session. It has the same text, unless the address has been added to an
+//!   account in between.
 //! - A text message is sent at most once, because it costs money and its code can be requested again. If
 //!   an attempt was interrupted, the text message is not sent again.
-//! - No message waits for another.
-//! - The function never reports a failure to Lambda. A failed row is due again later. After a day
-//!   the function drops the row and logs an error.
+//! - A message does not wait for another message.
+//! - The function never reports a failure to Lambda. A failed row is due again later. After a day the function
+//!   drops the row and logs an error.
 
 mod content;
 mod dispatcher;
@@ -40,7 +40,7 @@ use shared::{
 
 use dispatcher::Dispatcher;
 
-/// The most pages of due rows that one event processes.
+/// The maximum number of pages of due rows that one event processes.
 const MAX_PAGES: u32 = 20;
 
 /// The worker of the outbox.
@@ -51,7 +51,7 @@ pub struct Deliver {
 }
 
 impl Deliver {
-    /// Does not open a connection.
+    /// Creates the worker without opening a connection.
     pub fn new(app: Arc<App>, aws: &Aws) -> Self {
         Self {
             app,
@@ -99,8 +99,8 @@ impl Worker for Deliver {
     }
 }
 
-/// The new rows of a stream event; `None` for any other event. Without an event filter, the stream also
-/// reports changes of rows and deletions; these are ignored.
+/// The new rows of a stream event; `None` for any other event. If the stream has no event filter, it
+/// also reports changes and deletions of rows, which are ignored.
 fn new_rows(event: &Value) -> Option<Vec<String>> {
     let records = event.get("Records")?.as_array()?;
     let new = records

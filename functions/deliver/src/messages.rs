@@ -8,35 +8,35 @@
 use askama::Template;
 use shared::{outbox::Notice, secrets::Secret, threepid_validation::ValidationPurpose};
 
-/// A message, in one medium.
+/// A message to one recipient.
 #[derive(Debug)]
 pub(crate) enum Message {
-    /// An e-mail.
+    /// An e-mail, sent through SES.
     Mail(Mail),
-    /// A text message.
+    /// A text message, sent through SNS.
     Sms(Sms),
 }
 
-/// An e-mail.
+/// The content of an e-mail.
 #[derive(Debug)]
 pub(crate) enum Mail {
     /// The link that validates an address.
     Link {
-        /// The purpose of the validation.
+        /// The purpose of the validation session.
         purpose: ValidationPurpose,
-        /// The link.
+        /// The URL of the link, which contains a token.
         link: Secret,
         /// Whether the link leads to a page that asks for confirmation and has the button "It was not
         /// me".
         confirmation_page: bool,
     },
-    /// Someone requested an account for the address, which already belongs to one (3PID-05). Only the
-    /// owner of the mailbox learns that.
+    /// A client requested an account for the address, which already belongs to an account (3PID-05). Only the
+    /// owner of the mailbox is informed of that.
     HasAccount,
-    /// Someone requested to add the address to an account, and it already belongs to one (3PID-07).
-    /// Only the owner of the mailbox learns that.
+    /// A client requested to add the address to an account, but the address already belongs to an account
+    /// (3PID-07). Only the owner of the mailbox is informed of that.
     InUse,
-    /// A change of an account that had the address. The text does not name the account, because the
+    /// An account that had the address was changed. The text does not name the account, because the
     /// address may belong to another person by now.
     Notice {
         /// The change.
@@ -54,21 +54,21 @@ pub(crate) enum Sms {
     Code {
         /// The purpose of the validation.
         purpose: ValidationPurpose,
-        /// The code.
+        /// The code, in decimal digits.
         code: Secret,
     },
-    /// Someone requested an account for the number, which already belongs to one. Phone numbers are
-    /// reassigned, so the text does not say that an account has the number.
+    /// A client requested an account for the number, which already belongs to an account. Phone numbers are
+    /// reassigned, so the text does not mention that account.
     HasAccount,
-    /// Someone requested to add the number to an account, and it already belongs to one. The text does
-    /// not say that either.
+    /// A client requested to add the number to an account, but the number already belongs to an account. The
+    /// text does not mention that account either.
     InUse,
 }
 
 /// The server, for the texts of messages.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ServerInfo<'a> {
-    /// The server name.
+    /// The server name, with its port if it has one.
     pub(crate) name: &'a str,
     /// Whether users can set a new password by e-mail.
     pub(crate) password_reset: bool,
@@ -105,7 +105,7 @@ struct SmsTemplate<'a> {
 }
 
 impl Message {
-    /// The kind of the message, in logs and SES tags.
+    /// The kind of the message for logs and SES tags.
     pub(crate) const fn kind(&self) -> &'static str {
         match self {
             Self::Mail(mail) => mail.kind(),

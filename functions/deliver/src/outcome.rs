@@ -1,9 +1,9 @@
-//! The result of one delivery attempt.
+//! The result of one delivery attempt, and its log text.
 
 use shared::{outbox::DeliveryResult, store::StoreError};
 
-/// The result of one delivery attempt of an outbox row. The text is the reason in the log, or the
-/// provider's message ID.
+/// The result of one delivery attempt of an outbox row. The text is the provider's message ID if the message was
+/// sent, otherwise the reason for the log.
 pub(crate) enum Outcome {
     /// The row is finished.
     Done(DeliveryResult, String),

@@ -11,9 +11,8 @@ use crate::{
     sns::Sns,
 };
 
-/// SES and SNS, for one event. Each event opens its own connections: while Lambda freezes the
-/// process, the provider may close a connection unnoticed, and a request on it would end without
-/// any sign of whether the message was sent.
+/// SES and SNS, for one event. Each event opens new connections. While Lambda freezes the process, the provider may
+/// close a connection without notice, and the result of a request on a closed connection would be unknown.
 pub(crate) struct Providers<'a> {
     aws: &'a Aws,
     config: &'a Config,

@@ -2,7 +2,7 @@
 //! at once, and the rows of a deactivated account.
 //!
 //! A device is logged out permanently when its epoch is lower than the account's, unless the request
-//! that raised the epoch kept it. Its row is deleted on the condition that its epoch has not changed
+//! that raised the account's epoch kept the device. Its row is deleted on the condition that its epoch has not changed
 //! since it was read, so that a login to the same device in the meantime is not lost. A purge may be
 //! repeated.
 
@@ -20,11 +20,11 @@ use tokio::sync::Semaphore;
 
 use crate::{content::GIVE_UP_AFTER, outcome::Outcome};
 
-/// The number of rows that are deleted at once.
+/// The number of rows that are deleted concurrently.
 const CONCURRENCY: usize = 16;
 
-/// Deletes the rows until `is_late` returns true; the rest waits for another attempt. A call to an
-/// identity server needs one of the `unbind_permits`.
+/// Deletes the rows until `is_late` returns true. Another attempt deletes the remaining rows. A call to an identity
+/// server needs one of the `unbind_permits`.
 pub(crate) async fn purge(
     app: &App,
     leased: &Leased,
@@ -87,8 +87,8 @@ async fn remove_devices(
     }
 }
 
-/// Returns the number of deleted rows, and the records of the bindings at identity servers. These
-/// are kept until the identity servers have unbound the addresses.
+/// Returns the number of deleted rows, and the records of the bindings at identity servers. The records are kept
+/// until the identity servers have unbound the addresses.
 async fn remove_all_but_bindings(
     app: &App,
     user: &Localpart,
@@ -120,8 +120,8 @@ async fn unbind(
 ) -> Result<Outcome, Outcome> {
     let still_bound =
         || Outcome::retry("an address of the account is still bound at an identity server");
-    // A stream event invokes the first attempt, and messages wait behind it. The deactivation request
-    // has called the identity servers a moment before.
+    // The first attempt does not call the identity servers: it belongs to a stream event, whose new
+    // messages would wait, and the deactivation request has called the identity servers a moment before.
     if leased.attempts == 1 || is_late() {
         return Err(still_bound());
     }
@@ -145,7 +145,7 @@ async fn unbind(
     ))
 }
 
-/// Deletes rows, several at once, until `is_late` returns true.
+/// Deletes rows concurrently until `is_late` returns true.
 async fn for_each<'a, T, F>(
     rows: &'a [T],
     is_late: &impl Fn() -> bool,

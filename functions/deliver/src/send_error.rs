@@ -17,7 +17,7 @@ pub(crate) enum SendError {
 impl SendError {
     /// Classifies a failed call. `permanent` lists the error codes that a retry would not change.
     /// The operator can resolve every other rejection (a throttle, a quota, a permission, an
-    /// unverified sender), so those are retried.
+    /// unverified sender), so such a message is sent again later.
     pub(crate) fn from_call(error: AwsCallError, permanent: &[&str]) -> Self {
         match error {
             AwsCallError::Refused(code) if permanent.contains(&code.as_str()) => {

@@ -1,4 +1,4 @@
-//! SES. Only this file uses the SDK of SES.
+//! Sends e-mails through SES. Only this file uses the SDK of SES.
 
 use aws_sdk_ses::{
     Client,
@@ -27,7 +27,7 @@ pub(crate) struct Ses {
 }
 
 impl Ses {
-    /// Does not open a connection. The SDK must not retry, because the outbox does.
+    /// Creates the client without opening a connection. The SDK must not retry, because the outbox retries.
     pub(crate) fn new(aws: &Aws, mail: &MailConfig) -> Self {
         let config = Builder::from(&aws.sdk_config(aws.endpoints.ses.as_deref()))
             .retry_config(RetryConfig::disabled());

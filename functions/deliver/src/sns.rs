@@ -1,4 +1,4 @@
-//! SNS. Only this file uses the SDK of SNS.
+//! Sends text messages through SNS. Only this file uses the SDK of SNS.
 
 use std::collections::HashMap;
 
@@ -14,8 +14,8 @@ use shared::{
 
 use crate::send_error::SendError;
 
-/// The error codes of a number that SNS will never send to: it is invalid, or its owner has opted
-/// out (SNS reports that as an invalid parameter too).
+/// The error codes of a number that SNS will never send to: the number is invalid, or its owner has opted out. SNS
+/// reports an opt-out as an invalid parameter too.
 const PERMANENT: [&str; 5] = [
     "InvalidParameter",
     "InvalidParameterException",
@@ -31,8 +31,8 @@ pub(crate) struct Sns {
 }
 
 impl Sns {
-    /// Does not open a connection. The SDK must not retry, because a text message that is sent twice costs
-    /// twice.
+    /// Creates the client without opening a connection. The SDK must not retry, because a text message that is sent
+    /// twice costs twice as much.
     pub(crate) fn new(aws: &Aws, sms: &SmsConfig) -> Self {
         let config = Builder::from(&aws.sdk_config(aws.endpoints.sns.as_deref()))
             .retry_config(RetryConfig::disabled());

@@ -2,8 +2,8 @@
 //!
 //! [Specification](https://spec.matrix.org/v1.15/client-server-api/#get_matrixclientv3devicesdeviceid)
 //!
-//! A logged-out device and one of another user are reported like one that does not exist. A device
-//! that does not exist counts as deleted (DEV-03).
+//! The response for a logged-out device or a device of another user is the same as for a device that does not
+//! exist. A device that does not exist is treated as deleted (DEV-03).
 
 use std::sync::Arc;
 
@@ -27,14 +27,14 @@ use shared::{
 /// The response to a `GET`.
 #[derive(Debug, Serialize)]
 pub struct Response {
-    /// The device ID.
+    /// The device ID of the path.
     pub device_id: String,
-    /// The display name.
+    /// The display name, if the device has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub display_name: Option<String>,
 }
 
-/// Answers the request.
+/// Handles the request.
 pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse, Rejection> {
     match request.method {
         Method::GET => show(&app, &request).await,
@@ -48,7 +48,7 @@ async fn caller(app: &App, request: &HttpRequest) -> Result<Caller, Rejection> {
     Ok(tokens::identify(app, &token, request.query.get("user_id")).await?)
 }
 
-/// The device of the path. No device has an ID that is not valid.
+/// Reads the device ID from the path. A device with an invalid ID cannot exist.
 fn device_of(request: &HttpRequest) -> Result<DeviceId, MatrixError> {
     let id = request.last_segment();
     id.and_then(|id| DeviceId::parse(&id)).ok_or_else(not_found)
@@ -89,7 +89,7 @@ async fn delete(app: &App, request: &HttpRequest) -> Result<HttpResponse, Reject
     devices::delete(app, &mut protected, &NoParameters {}, device).await
 }
 
-/// Changes the display name. Without one nothing changes, but the device must exist.
+/// Changes the display name. A request without a display name changes nothing, but the device must exist.
 async fn rename(app: &App, request: &HttpRequest) -> Result<HttpResponse, Rejection> {
     let caller = caller(app, request).await?;
     let name = devices::display_name(&Body::parse(&request.body)?, "display_name")?;

@@ -16,7 +16,7 @@ use shared::{
     tokens,
 };
 
-/// The most devices in a response, because Lambda limits the size of a response.
+/// The maximum number of devices in a response, because Lambda limits the size of a response.
 const MAX_DEVICES: usize = 1000;
 
 /// The response body.
@@ -26,12 +26,12 @@ pub struct Response {
     pub devices: Vec<Device>,
 }
 
-/// A device.
+/// A device that is logged in.
 #[derive(Debug, Serialize)]
 pub struct Device {
-    /// The device ID.
+    /// The device ID, unique for the user.
     pub device_id: String,
-    /// The display name.
+    /// The display name, if the device has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub display_name: Option<String>,
 }

@@ -29,9 +29,9 @@ const APPSERVICE: &str = "m.login.application_service";
 /// The response body of a login (LOGIN-03).
 #[derive(Debug, Serialize)]
 pub struct Response {
-    /// The user ID.
+    /// The complete user ID: `@localpart:server`.
     pub user_id: String,
-    /// The server name. Deprecated, but still sent (DIS-22).
+    /// The server name. The member is deprecated, but still sent (DIS-22).
     pub home_server: String,
     /// The device and its tokens.
     #[serde(flatten)]
@@ -49,7 +49,7 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
     let kind = body
         .optional::<String>("type")?
         .ok_or_else(|| MatrixError::new(ErrorCode::MissingParam, "`type` is missing"))?;
-    // LOGIN-02: checked first, because a login of another type may have other parameters.
+    // LOGIN-02: the type is checked first, because a login of another type may have other parameters.
     if ![PASSWORD, APPSERVICE].contains(&kind.as_str()) {
         let message = "This login type is not supported. GET lists the supported types";
         return Err(MatrixError::new(ErrorCode::UnknownLoginType, message).into());
@@ -86,7 +86,7 @@ async fn finish(
     login: &Login,
 ) -> Result<HttpResponse, Rejection> {
     let (issued, device) = tokens::issue(app, localpart, login);
-    // TOK-09: the older tokens of an existing device end here.
+    // TOK-09: this write invalidates the older tokens of an existing device.
     app.store
         .save_device(localpart, &device, account.epoch, app.clock.now())
         .await?;

@@ -14,8 +14,8 @@ use shared::{
     tokens,
 };
 
-/// The attempts to delete a device whose tokens change concurrently. After such a change the token is
-/// usually invalid, and the next attempt fails with that.
+/// The maximum number of attempts to delete a device whose tokens change concurrently. After such a change the token
+/// is usually invalid, so the next attempt fails with that error.
 const MAX_ATTEMPTS: usize = 3;
 
 /// Handles the request.

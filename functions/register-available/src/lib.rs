@@ -17,19 +17,19 @@ use shared::{
     store::RegistrationLookup,
 };
 
-/// The response.
+/// The response body.
 #[derive(Debug, Serialize)]
 pub struct Response {
     /// Always true: the response for a name that is not available is an error (AVAIL-01).
     pub available: bool,
 }
 
-/// Answers the request.
+/// Handles the request.
 pub async fn handle(app: Arc<App>, request: Request) -> Result<HttpResponse, Rejection> {
     accounts::ensure_registration_open(&app.config)?;
     // AVAIL-07
     let username = request.query.required("username")?;
-    // An invalid localpart needs no read, but is charged like any other name.
+    // A request for an invalid localpart needs no read of the name, but the rate limit is charged.
     let name = Localpart::parse(username, &app.config.server_name);
     let lookup = RegistrationLookup {
         session: None,
@@ -43,7 +43,7 @@ pub async fn handle(app: Arc<App>, request: Request) -> Result<HttpResponse, Rej
     charged?;
     let facts = facts?;
     let appservices = app.refresh_appservices(facts.appservices).await?;
-    // AVAIL-05: the same checks as those of `register`.
+    // AVAIL-05: `register` makes the same checks.
     let name = name.map_err(NameError::Grammar)?;
     accounts::check_name(name, &app.config, &appservices, None)?;
     if facts.holder.is_some() {

@@ -30,7 +30,7 @@ pub async fn handle(app: Arc<App>, request: Request) -> Result<HttpResponse, Rej
     let found = registration_token::look_up(&app, token, request.network).await?;
     let valid = found.is_some_and(|row| row.is_good(app.clock.now()));
     if valid {
-        // A lost refund costs the client one guess. It must not fail the request.
+        // A failed refund must not fail the request. It costs the client only one guess.
         let _ = limits::refund(&app, Limit::RegistrationToken, request.network).await;
     }
     Ok(HttpResponse::ok(&Response { valid }))

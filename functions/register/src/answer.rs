@@ -8,14 +8,14 @@ use shared::{
     tokens::{self, Issued, Login},
 };
 
-/// The response (REG-20, REG-21).
+/// The response body (REG-20, REG-21).
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Response {
-    /// The user ID.
+    /// The complete user ID: `@localpart:server`.
     pub user_id: String,
-    /// The server name; deprecated, but clients still read it (REG-21).
+    /// The server name. The member is deprecated, but clients still read it (REG-21).
     pub home_server: String,
-    /// The device and its tokens; absent if the client inhibits the login.
+    /// The device and its tokens. They are absent if the client inhibits the login.
     #[serde(flatten)]
     pub issued: Issued,
 }

@@ -1,5 +1,5 @@
-//! Users of application services: the service's token replaces UIA, and there is no password
-//! (REG-31, UIA-28).
+//! Registers users of application services. The token of the application service replaces UIA, and the account has
+//! no password (REG-31, UIA-28).
 
 use shared::{
     accounts::{self, NameError, NewAccount},
@@ -22,7 +22,7 @@ pub(crate) async fn register(
     let Some(appservice) = tokens::authenticate_appservice(app, &token).await? else {
         return Err(MatrixError::new(
             ErrorCode::UnknownToken,
-            "The access token is not one of an application service",
+            "The access token does not belong to an application service",
         )
         .into());
     };

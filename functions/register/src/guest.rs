@@ -1,5 +1,5 @@
-//! Guests: one request and no UIA. Only the display name of the device is read from the body (GUEST-01
-//! to GUEST-05).
+//! Registers guests, with one request and without UIA. Only the display name of the device is read from the body
+//! (GUEST-01 to GUEST-05).
 
 use shared::{
     accounts::{self, CreateAccountError, NewAccount},
@@ -14,7 +14,7 @@ use shared::{
 
 use crate::answer::Response;
 
-/// How many names are drawn if they are taken.
+/// The maximum number of names that are drawn if the earlier names are taken.
 const NAME_TRIES: usize = 3;
 
 pub(crate) async fn register(app: &App, request: &Request) -> Result<HttpResponse, Rejection> {

@@ -25,8 +25,8 @@ pub use parameters::Parameters;
 /// The `type` of a registration by an application service (REG-31).
 const APPSERVICE_TYPE: &str = "m.login.application_service";
 
-/// Handles the request. The access token of a user has no effect, but the token of an application
-/// service has (TOK-11).
+/// Handles the request. The access token of a user has no effect. Only the token of an application service has an
+/// effect (TOK-11).
 pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse, Rejection> {
     match request.query.get("kind") {
         None | Some("user") => {}

@@ -10,14 +10,14 @@ use shared::{
     uia::{ParametersChangedError, RequestParameters, sealed_secret},
 };
 
-/// Every guest access token is shorter.
+/// The maximum length of a guest access token. Every valid token is shorter.
 const MAX_TOKEN_BYTES: usize = 2048;
 
 /// The parameters of a registration. They are serialised only into the sealed state of the UIA
 /// session (UIA-19).
 #[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Parameters {
-    /// The name, as typed.
+    /// The username, as the client sent it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub username: Option<String>,
     /// The password. It may be sent at any step (REG-23).
@@ -27,7 +27,7 @@ pub struct Parameters {
         with = "sealed_secret"
     )]
     pub password: Option<Secret>,
-    /// The device ID. An empty ID counts as absent (REG-17).
+    /// The device ID. An empty ID is treated as absent (REG-17).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub device_id: Option<DeviceId>,
     /// The display name of a new device (REG-19).
@@ -49,7 +49,7 @@ pub struct Parameters {
     /// r0: whether to bind the e-mail address at the identity server that validated it (REG-26).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bind_email: Option<bool>,
-    /// r0: whether to bind the phone number there (REG-26).
+    /// r0: whether to bind the phone number at the identity server that validated it (REG-26).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bind_msisdn: Option<bool>,
 }

@@ -1,5 +1,4 @@
-//! Accounts of users: the checks before UIA, UIA itself, and the one transaction that creates the
-//! account.
+//! Registers users: the checks before UIA, UIA itself, and the one transaction that creates the account.
 
 mod name;
 mod transaction;
@@ -88,8 +87,8 @@ struct Prepared<'a> {
     appservices: &'a shared::appservices::Appservices,
 }
 
-/// Checks the password before UIA, and again when the name changes (REG-24): a password that is
-/// made of the user's own words is weak.
+/// Checks the password before UIA, and again when the name changes (REG-24). A password that consists of the user's
+/// own words is weak.
 fn check_password(app: &App, parameters: &Parameters) -> Result<(), Rejection> {
     let Some(password) = &parameters.password else {
         return Ok(());
@@ -109,7 +108,7 @@ fn check_password(app: &App, parameters: &Parameters) -> Result<(), Rejection> {
     )?)
 }
 
-/// Creates the account: one hash, one transaction.
+/// Creates the account with one hash and one transaction.
 async fn finish(
     app: &App,
     protected: &ProtectedRequest,
@@ -143,8 +142,8 @@ async fn finish(
     protected.finish(app, completion, creation).await
 }
 
-/// A validated 3PID that the operator's rules do not allow. They may have changed since the message
-/// was sent (REG-28).
+/// Finds a validated 3PID that the operator's rules do not allow. The rules may have changed since the message was
+/// sent (REG-28).
 fn denied_threepid(app: &App, completion: &UiaCompletion) -> Option<(ThreePidDeniedError, Medium)> {
     completion.result.threepids.iter().find_map(|validated| {
         let denied = threepids::check_allowed(&app.config, &validated.threepid).err()?;

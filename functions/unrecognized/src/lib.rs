@@ -1,4 +1,4 @@
-//! Every path and method without another function.
+//! Handles every path and method that no other function handles.
 //!
 //! [Specification](https://spec.matrix.org/v1.15/client-server-api/#common-error-codes)
 
@@ -11,7 +11,7 @@ use shared::{
     http::{Request, Response},
 };
 
-/// The routes of API Gateway for unknown paths. A REST API and an HTTP API name them differently.
+/// The routes of API Gateway for unknown paths. A REST API and an HTTP API have different names for them.
 const CATCH_ALL: [&str; 4] = ["/", "/{proxy+}", "$default", ""];
 
 /// Handles the request.

@@ -1,7 +1,7 @@
 //! `POST /_matrix/client/{r0,v3}/validate/{medium}/confirm`
 //!
 //! Receives the form of the confirmation page to which the link of an e-mail leads. The form has its own
-//! route, so that a program that only opens links validates nothing (3PID-52).
+//! route, so that a program that only opens links does not validate an address (3PID-52).
 
 use std::sync::Arc;
 

@@ -5,8 +5,8 @@
 //! browsers:
 //!
 //! - The link of an e-mail leads to a page that asks for confirmation (3PID-52). With the setting
-//!   `GATEHOUSE_EMAIL_LINK=direct` it validates immediately, unless it confirms a password reset.
-//! - A code in the query validates, as at an identity server.
+//!   `GATEHOUSE_EMAIL_LINK=direct`, the link validates the address immediately, except for a password reset.
+//! - A code in the query validates the address, as at an identity server.
 //!
 //! `HEAD` is not supported.
 

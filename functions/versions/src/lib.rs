@@ -13,8 +13,8 @@ use shared::{
 };
 
 /// The versions of the specification whose account endpoints this server implements (VER-02). All of
-/// them allow access tokens in the query (TOK-02). r0.5.0 is the first in which a missing `submit_url`
-/// means that there is no code to submit.
+/// them allow access tokens in the query (TOK-02). r0.5.0 is the first version in which a
+/// missing `submit_url` means that there is no code to submit.
 const VERSIONS: [&str; 18] = [
     "r0.5.0", "r0.6.0", "r0.6.1", "v1.1", "v1.2", "v1.3", "v1.4", "v1.5", "v1.6", "v1.7", "v1.8",
     "v1.9", "v1.10", "v1.11", "v1.12", "v1.13", "v1.14", "v1.15",

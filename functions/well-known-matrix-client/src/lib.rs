@@ -16,7 +16,7 @@ use shared::{
 /// The response body.
 #[derive(Debug, Serialize)]
 pub struct Response {
-    /// The homeserver.
+    /// The homeserver that clients connect to.
     #[serde(rename = "m.homeserver")]
     pub homeserver: Server,
     /// The identity server, if one is configured.

@@ -63,7 +63,7 @@ pub(super) struct ErrorResponse {
 }
 
 impl ErrorResponse {
-    /// An error of the client.
+    /// An error with the status 400.
     pub(super) fn new(code: &'static str, message: String) -> Self {
         Self {
             status: StatusCode::BAD_REQUEST,

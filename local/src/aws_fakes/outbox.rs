@@ -18,13 +18,13 @@ pub struct Message {
     pub to: String,
     /// The sender. Optional for a text message.
     pub from: Option<String>,
-    /// The subject of a mail.
+    /// The subject of an e-mail.
     pub subject: Option<String>,
     /// The plain text.
     pub text: String,
-    /// The HTML of a mail, if it has one.
+    /// The HTML of an e-mail, if it has an HTML part.
     pub html: Option<String>,
-    /// The tags of a mail, or the attributes of a text message.
+    /// The tags of an e-mail, or the attributes of a text message.
     pub tags: BTreeMap<String, String>,
     /// The time of sending, in milliseconds since the epoch.
     pub sent_at: i64,
@@ -42,7 +42,7 @@ impl Message {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Medium {
-    /// A mail.
+    /// An e-mail.
     Email,
     /// A text message.
     Sms,

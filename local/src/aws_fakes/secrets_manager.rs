@@ -14,7 +14,7 @@ const TARGET: &str = "secretsmanager.GetSecretValue";
 /// The name of the secret: its logical id in the template, to which `sam local` resolves `!Ref`.
 pub const KEY_RING: &str = "KeyRing";
 
-/// Whether a request is for this service. It uses JSON, unlike SES and SNS.
+/// Whether a request is for this service. Its requests are JSON, unlike those of SES and SNS.
 pub(super) fn is_get_secret_value(headers: &HeaderMap) -> bool {
     headers
         .get("x-amz-target")

@@ -8,7 +8,7 @@ use crate::{
     template::Permission,
 };
 
-/// The largest number of recipients of a mail.
+/// The largest number of recipients of an e-mail.
 const MOST_RECIPIENTS: usize = 50;
 
 /// The permissions for the identity of the sender and for the configuration set, if there is one.
@@ -26,7 +26,7 @@ pub(super) fn needs(form: &Form) -> BTreeSet<Permission> {
         .collect()
 }
 
-/// The mail, or the error with which SES would reject it.
+/// The e-mail, or the error with which SES would reject it.
 pub(super) fn read(form: &Form) -> Result<Message, ErrorResponse> {
     let source = form.required("Source")?;
     let subject = content(form, "Message.Subject")?;
@@ -71,7 +71,7 @@ fn invalid(message: &str) -> ErrorResponse {
     ErrorResponse::new("InvalidParameterValue", message.to_owned())
 }
 
-/// A text. Without a charset it must be ASCII, because SES would garble other characters.
+/// The text of a part. A text that has no charset must be ASCII, because SES would garble other characters.
 fn content<'a>(form: &'a Form, name: &str) -> Result<Option<&'a str>, ErrorResponse> {
     let text = form.text(&format!("{name}.Data"));
     let charset = form.text(&format!("{name}.Charset"));

@@ -109,7 +109,7 @@ async fn a_mail_of_the_real_sdk_arrives_unchanged() {
         .tags(tag.build().expect("a tag"))
         .send()
         .await
-        .expect("an answer");
+        .expect("a response");
     let [message] = &services.outbox().messages()[..] else {
         panic!("one message")
     };
@@ -157,7 +157,7 @@ async fn a_text_message_of_the_real_sdk_arrives_unchanged() {
         .message_attributes("AWS.SNS.SMS.MaxPrice", attribute("Number", "0.10"))
         .send()
         .await
-        .expect("an answer");
+        .expect("a response");
     let [message] = &services.outbox().messages()[..] else {
         panic!("one message")
     };
@@ -176,9 +176,9 @@ async fn a_message_that_is_sent_twice_has_two_ids() {
     let services = services();
     for _ in 0..2 {
         let sent = sending(&services, "Deliver", FROM, TO).send().await;
-        sent.expect("an answer");
+        sent.expect("a response");
         let sent = publishing(&services, "Deliver").send().await;
-        sent.expect("an answer");
+        sent.expect("a response");
     }
     let ids: BTreeSet<String> = services
         .outbox()
@@ -335,7 +335,7 @@ async fn faults_are_injected_before_or_after_the_message_is_sent() {
     aws_fakes.inject(Fault::new(FaultKind::Delay(Duration::from_millis(30))));
     let started = Instant::now();
     let sent = publishing(&services, "Deliver").send().await;
-    sent.expect("an answer");
+    sent.expect("a response");
     assert!(started.elapsed() >= Duration::from_millis(30));
     assert_eq!(aws_fakes.calls().len(), 11);
 }
@@ -344,7 +344,7 @@ async fn faults_are_injected_before_or_after_the_message_is_sent() {
 async fn programs_can_read_the_messages_and_web_pages_cannot() {
     let services = services();
     let sent = publishing(&services, "Deliver").send().await;
-    sent.expect("an answer");
+    sent.expect("a response");
     let address = services.aws_fakes().address();
     let get = async |header: &str| {
         use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -358,7 +358,10 @@ async fn programs_can_read_the_messages_and_web_pages_cannot() {
             .await
             .expect("a request");
         let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.expect("an answer");
+        stream
+            .read_to_string(&mut answer)
+            .await
+            .expect("a response");
         answer
     };
     let answer = get("").await;

@@ -101,7 +101,7 @@ fn routes() -> Result<Vec<(String, String)>> {
 
 fn request_view(exchange: Exchange, calls: &[Call]) -> RequestView {
     let ended: Instant = exchange.started + exchange.duration;
-    // Matched by function and time, which is exact while the function answers one request at a time.
+    // The calls are matched by function and time. This is exact while the function answers one request at a time.
     let calls: Vec<&Call> = calls
         .iter()
         .filter(|call| exchange.function.as_ref() == Some(&call.caller))

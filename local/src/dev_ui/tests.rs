@@ -124,7 +124,7 @@ async fn send(address: std::net::SocketAddr, request: String) -> String {
         let mut stream = std::net::TcpStream::connect(address).expect("a connection");
         stream.write_all(request.as_bytes()).expect("a request");
         let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("an answer");
+        stream.read_to_string(&mut answer).expect("a response");
         answer
     };
     tokio::task::spawn_blocking(exchange)

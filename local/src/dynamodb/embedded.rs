@@ -1,7 +1,7 @@
 //! The embedded `DynamoDB`: the tables of the template, served over the real protocol on a loopback port.
 //!
 //! The calls of the engine (dynoxide) block, so the engine has its own thread. The engine has no latency, conflicts or
-//! throttling; the proxy injects them. It does not authenticate callers, so only the proxy may call it.
+//! throttling. The proxy injects them. The engine does not authenticate callers, so only the proxy may call it.
 
 mod stream;
 
@@ -28,10 +28,10 @@ use tokio::sync::oneshot;
 pub use self::stream::Stream;
 use crate::template::{Table, Template};
 
-/// How long a shutdown waits for running requests.
+/// The time that a shutdown waits for running requests.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);
 
-/// How many random addresses are tried before a fixed one.
+/// The number of random addresses that are tried before a fixed address.
 const ATTEMPTS: usize = 16;
 
 /// A running database. Dropping it stops it.
@@ -81,14 +81,14 @@ impl EmbeddedDynamoDb {
         Ok(database)
     }
 
-    /// The address it listens on.
+    /// The address that the database listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// Deletes the rows whose time to live has passed at `now`, and returns their number.
     ///
-    /// The engine can also delete them, but only by the system's clock.
+    /// The engine can also delete these rows, but only by the system's clock.
     pub fn delete_expired(&self, now: Timestamp) -> Result<usize> {
         let mut deleted = 0;
         for table in &self.template.tables {
@@ -222,8 +222,8 @@ impl Debug for EmbeddedDynamoDb {
     }
 }
 
-/// Creates the database file with access for its owner alone, unless it exists. SQLite gives its journal files the
-/// same mode.
+/// Creates the database file with access only for its owner, unless it exists. SQLite gives its journal files the same
+/// mode.
 fn create_private(file: &Path) -> io::Result<()> {
     let made = fs::OpenOptions::new()
         .write(true)
@@ -239,8 +239,8 @@ fn create_private(file: &Path) -> io::Result<()> {
 /// A listener at an address that cannot be guessed.
 ///
 /// The engine checks no signature and sends CORS headers for every origin. A web page in a browser on this machine
-/// that knew the port could therefore read and write every table without the proxy. A page can scan 127.0.0.1 within
-/// seconds, but not 24 random bits of address and 16 random bits of port.
+/// could therefore read and write every table without the proxy if it had the address and the port. A page can scan
+/// 127.0.0.1 within seconds, but not 24 random bits of address and 16 random bits of port.
 fn bind_unguessable(rng: &dyn Rng) -> io::Result<TcpListener> {
     for _ in 0..ATTEMPTS {
         let [a, b, c, high, low] = rng.bytes();

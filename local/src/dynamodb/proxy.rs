@@ -1,8 +1,8 @@
 //! The DynamoDB proxy: an HTTP proxy between the functions' SDK and the embedded `DynamoDB`.
 //!
-//! It counts calls and capacity units. It injects faults that the embedded engine never has, because it serialises
-//! its calls: conflicts, throttling, unprocessed keys, delays and lost responses. It rejects calls that the caller's
-//! IAM policy in the template does not allow.
+//! It counts calls and capacity units. It injects faults that the embedded engine never has, because the engine
+//! serialises its calls: conflicts, throttling, unprocessed keys, delays and lost responses. It rejects calls that the
+//! caller's IAM policy in the template does not allow.
 
 mod call;
 mod faults;
@@ -88,7 +88,7 @@ impl DynamoDbProxy {
         Ok(Self { state, listener })
     }
 
-    /// The address it listens on.
+    /// The address that the proxy listens on.
     pub fn address(&self) -> SocketAddr {
         self.listener.address()
     }
@@ -103,12 +103,12 @@ impl DynamoDbProxy {
         self.state.calls().take()
     }
 
-    /// Every permission that the calls of functions have needed, allowed or not. Includes calls of SES and SNS.
+    /// Every permission that the calls of functions have needed, allowed or not. The set includes calls of SES and SNS.
     pub fn used(&self) -> BTreeSet<Use> {
         self.state.iam.used()
     }
 
-    /// The calls that the caller's policy did not allow. Includes calls of SES and SNS.
+    /// The calls that the caller's policy did not allow, including calls of SES and SNS.
     pub fn denials(&self) -> Vec<Use> {
         self.state.iam.denials()
     }
@@ -128,7 +128,7 @@ impl DynamoDbProxy {
         self.state.plan().random_faults(seed, per_mille, kinds);
     }
 
-    /// Removes all faults, random ones included.
+    /// Removes all faults, including random faults.
     pub fn clear_faults(&self) {
         *self.state.plan() = FaultPlan::default();
     }

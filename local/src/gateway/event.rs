@@ -146,7 +146,7 @@ fn forwarded(headers: &HeaderMap, peer: IpAddr) -> HeaderMap {
     headers
 }
 
-/// The headers of the event: once with the last value of each, and once with all values.
+/// The headers of the event: one map has the last value of each header, and the other map has all values.
 fn header_maps(headers: &HeaderMap) -> (Map<String, Value>, Map<String, Value>) {
     let mut single = Map::new();
     let mut multi = Map::new();
@@ -169,7 +169,7 @@ fn header_maps(headers: &HeaderMap) -> (Map<String, Value>, Map<String, Value>) 
     (single, multi)
 }
 
-/// The decoded query parameters: once with the last value of each, and once with all values.
+/// The decoded query parameters: one map has the last value of each parameter, and the other map has all values.
 fn query_maps(query: &str) -> (Map<String, Value>, Map<String, Value>) {
     let mut single = Map::new();
     let mut multi = Map::new();

@@ -13,7 +13,7 @@ use crate::template::{Route, Target, Template};
 pub struct Match<'a> {
     /// The route.
     pub route: &'a Route,
-    /// The target that answers.
+    /// The function or the constant response of the route for the method.
     pub target: &'a Target,
     /// The decoded parameters of the path.
     pub parameters: BTreeMap<String, String>,

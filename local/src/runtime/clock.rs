@@ -145,8 +145,8 @@ pub(crate) fn common_log(at: Timestamp) -> String {
     format!("{day:02}/{month}/{year:04}:{hour:02}:{minute:02}:{second:02} +0000")
 }
 
-/// Year, month, day and time of day, by Howard Hinnant's algorithm `civil_from_days`. Its years begin in March, so
-/// that the leap day is the last day of a year.
+/// Year, month, day and time of day, by Howard Hinnant's algorithm `civil_from_days`. Its years start in March, so that
+/// the leap day is the last day of a year.
 fn civil(at: Timestamp) -> (i64, i64, i64, [i64; 3]) {
     let seconds = at.0.div_euclid(1000);
     let days = seconds.div_euclid(86_400) + 719_468;

@@ -34,7 +34,7 @@ use self::line::{RequestLine, Style, delivery_line, time_of_day};
 /// The target of the gateway's span around a request, and of its event when the request is answered.
 pub(crate) const REQUEST_TARGET: &str = "gatehouse_local::request";
 
-/// The filter without `RUST_LOG`. The crates of Gatehouse share a prefix.
+/// The filter if `RUST_LOG` is not set. The crates of Gatehouse share a prefix.
 const DEFAULT_FILTER: &str = "warn,dynoxide=error,gatehouse_=info";
 
 /// The form of the log.
@@ -54,7 +54,7 @@ pub fn start_log(format: LogFormat, color: bool) {
     subscriber(format, color, filter, io::stderr).init();
 }
 
-/// A subscriber that writes what passes `filter` to `writer`. Only the text form has `color`.
+/// A subscriber that writes the events that pass `filter` to `writer`. Only the text form has `color`.
 fn subscriber<W>(format: LogFormat, color: bool, filter: EnvFilter, writer: W) -> Dispatch
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
@@ -75,7 +75,7 @@ where
     }
 }
 
-/// Formats events for a person.
+/// Formats events as readable lines.
 #[derive(Debug)]
 struct Console(Style);
 

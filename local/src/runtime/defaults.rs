@@ -64,7 +64,7 @@ impl Defaults {
     }
 }
 
-/// The secret in the data directory, or a new one. Only the owner of the file can read it.
+/// The secret in the data directory, or a new secret. Only the owner of the file can read it.
 fn secret(data: Option<&Path>, rng: &dyn Rng) -> Result<String> {
     let new = || {
         let mut bytes = [0; 32];

@@ -40,7 +40,7 @@ const INTERVAL: Duration = Duration::from_millis(100);
 /// The time until the next poll after an error.
 const BACKOFF: Duration = Duration::from_secs(5);
 
-/// How long a stop waits for the running poll.
+/// The time that a stop waits for the running poll.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);
 
 /// The time between two events of the schedule, in milliseconds.
@@ -56,7 +56,7 @@ const DELIVER: &str = "Deliver";
 #[derive(Debug)]
 pub struct EventPoller<W = Observed<Deliver>> {
     worker: W,
-    /// Locked while its records are handled, because the batches of a shard are handled one after another.
+    /// The lock is held while records are handled, because the batches of a shard are handled one after another.
     stream: Mutex<Stream>,
     batch: usize,
     clock: Arc<MovableClock>,
@@ -114,7 +114,7 @@ impl<W: Worker> EventPoller<W> {
         }
     }
 
-    /// Calls the worker with every new row since the last poll, until there is none. Returns the number of rows.
+    /// Calls the worker with every new row since the last poll, until there is no new row. Returns the number of rows.
     pub async fn deliver(&self) -> Result<usize> {
         let mut stream = self.stream.lock().await;
         let source = arn("dynamodb", &stream.resource());

@@ -25,7 +25,7 @@ use crate::runtime::host_check::RequestHost;
 /// The largest request that `DynamoDB` accepts. The limits of the other services are lower.
 const LARGEST: usize = 16 * 1024 * 1024;
 
-/// A response, or a connection that closes without one.
+/// A response, or a connection that closes without a response.
 pub(crate) type Answer = Result<Response<Full<Bytes>>, ConnectionReset>;
 
 /// The connection closes without a response.
@@ -67,7 +67,7 @@ impl LocalListener {
         })
     }
 
-    /// The address it listens on.
+    /// The address that the server listens on.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
@@ -99,7 +99,7 @@ where
             let connection = hyper::server::conn::http1::Builder::new()
                 .serve_connection(TokioIo::new(stream), service);
             tokio::select! {
-                // Checked first, because the service behind `answer` may already be stopped.
+                // This branch is checked first, because the service behind `answer` may already be stopped.
                 biased;
                 _ = closed.changed() => {}
                 // An error means that a fault was injected or that the client closed the connection.

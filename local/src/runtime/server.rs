@@ -18,7 +18,7 @@ use tokio::net::TcpListener;
 
 use crate::{Local, dev_ui, gateway::LARGEST_BODY};
 
-/// How long a shutdown waits for running requests.
+/// The time that a shutdown waits for running requests.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
 
 /// Serves `local` until `stop` completes.
@@ -93,8 +93,8 @@ async fn answer(
         .map(|body| Full::new(Bytes::from(body)))
 }
 
-/// The whole body. A body that is too large is kept only as far as the gateway needs to reject it. The rest is
-/// read and dropped, because a client may read the response only after it has sent the body.
+/// The whole body. If the body is too large, only the beginning is kept, because the gateway needs no more to reject
+/// it. The rest is read and dropped, because a client may read the response only after it has sent the body.
 async fn read(mut body: Incoming) -> Option<Bytes> {
     let mut bytes = Vec::new();
     let mut total = 0;

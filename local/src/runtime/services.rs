@@ -24,7 +24,7 @@ pub const REGION: &str = "us-east-1";
 /// The secret access key of every caller. No service checks it.
 pub const SECRET_ACCESS_KEY: &str = "local";
 
-/// The addresses to listen on. A service without one listens on a free local port.
+/// The addresses to listen on. A service without an address listens on a free loopback port.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ListenAddresses {
     /// The address of the `DynamoDB` proxy.
@@ -39,14 +39,14 @@ pub struct ExternalEndpoints {
     /// A `DynamoDB`, to which the proxy forwards. Its tables must exist. Its streams are not read, so only the
     /// schedule finds the rows of the outbox table.
     pub dynamodb: Option<SocketAddr>,
-    /// An SES and SNS. The caller's IAM policy is not checked there.
+    /// An endpoint of SES and SNS. It does not check the caller's IAM policy.
     pub messages: Option<SocketAddr>,
 }
 
 /// The embedded services. Dropping them stops them.
 #[derive(Debug)]
 pub struct Services {
-    // Declared before the database, so that it is dropped first.
+    // The proxy is declared before the database, so that it is dropped first.
     proxy: DynamoDbProxy,
     dynamodb: EmbeddedDynamoDb,
     aws_fakes: AwsFakes,
@@ -144,7 +144,7 @@ impl Services {
         format!("http://{}", self.aws_fakes.address())
     }
 
-    /// The environment variables by which the admin CLI or a function in another process uses the services.
+    /// The environment variables with which the admin CLI or a function in another process uses the services.
     pub fn environment(&self) -> Vec<(&'static str, String)> {
         vec![
             ("AWS_ACCESS_KEY_ID", "admin".to_owned()),

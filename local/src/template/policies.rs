@@ -16,7 +16,8 @@ const TOPICS: &str = "arn:${AWS::Partition}:sns:*:*:*";
 /// A permission: an action of AWS on a resource.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Permission {
-    /// The action. Actions of `DynamoDB` are without the service (`GetItem`), others are with it (`ses:SendEmail`).
+    /// The action. An action of `DynamoDB` has no service prefix (`GetItem`). Other actions have a prefix
+    /// (`ses:SendEmail`).
     pub action: String,
     /// The resource. For `DynamoDB`, the logical id of the table, with `/index/<name>` for an index. For SES, the end
     /// of the ARN (`identity/…`). For SNS, a phone number. For Secrets Manager, the logical id of the secret.
@@ -81,7 +82,7 @@ fn resources(statement: &Value, action: &str) -> Result<Vec<String>> {
         .collect()
 }
 
-/// The end of an SES ARN. A name that only a deployment has matches any name.
+/// The end of an SES ARN. A name that is only set in a deployment matches any name.
 fn ses(resource: &Value) -> Result<String> {
     let pattern = &resource["Fn::Sub"];
     let (pattern, variables) = (pattern.get(0).unwrap_or(pattern), &pattern[1]);

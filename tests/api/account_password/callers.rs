@@ -1,4 +1,4 @@
-//! Callers that may change a password, and the flows that each is offered.
+//! Callers that may change a password, and the flows that the server offers to each caller.
 
 use serde_json::json;
 use test_support::{PASSWORD, TestServer};
@@ -32,8 +32,7 @@ async fn tok_10_an_invalid_token_is_not_treated_as_absent() {
         .error(401, "M_MISSING_TOKEN");
 }
 
-/// UIA-24: the offered flows depend on the caller; without a token, the password stage is never
-/// offered.
+/// UIA-24: the offered flows depend on the caller. Without a token, the password stage is never offered.
 #[tokio::test]
 async fn uia_24_without_a_token_the_address_flows_are_offered() {
     let server = TestServer::with(&ADDRESSES).await;
@@ -51,7 +50,7 @@ async fn uia_24_without_a_token_the_address_flows_are_offered() {
         .post(PASSWORD_PATH, &with_auth(new_password(), auth))
         .await
         .refused("M_UNRECOGNIZED");
-    // Where no messages are sent, no stage can be completed.
+    // If the server sends no messages, no stage can be completed.
     let no_messages = [("GATEHOUSE_MAIL_FROM", ""), ("GATEHOUSE_SMS_COUNTRIES", "")];
     let server = TestServer::with(&no_messages).await;
     server
@@ -60,7 +59,7 @@ async fn uia_24_without_a_token_the_address_flows_are_offered() {
         .error(403, "M_FORBIDDEN");
 }
 
-/// Guests, application services, and accounts that are locked, suspended or deactivated.
+/// Covers guests, application services, and accounts that are locked, suspended or deactivated.
 #[tokio::test]
 async fn tok_14_callers_that_may_change_a_password() {
     let server = TestServer::with(&[("GATEHOUSE_GUESTS", "true")]).await;

@@ -1,4 +1,4 @@
-//! Rate limits of messages. Each message costs money, or the recipient's attention.
+//! Rate limits of messages. Each message costs money or disturbs the recipient.
 
 use std::{net::IpAddr, time::Duration};
 
@@ -27,7 +27,7 @@ async fn post_from(server: &TestServer, peer: IpAddr, path: &str, body: &Value) 
         .await
 }
 
-/// 3PID-16: repeating a request sends no message, but costs a read.
+/// 3PID-16: a repeated request sends no message, but costs a read.
 #[tokio::test]
 async fn http_19_requests_for_messages_are_limited_sent_or_not() {
     for (medium, path) in REQUESTS {
@@ -37,7 +37,7 @@ async fn http_19_requests_for_messages_are_limited_sent_or_not() {
         assert_eq!(until_refused(send).await, (60, 2));
         assert_eq!(queued(&server), 1);
         allowed_after(&server, 2, send).await.ok();
-        // A refused request uses no message quota.
+        // A rejected request uses no message quota.
         server.advance(Duration::from_secs(2));
         server
             .post(path, &message_request(medium, 2, "secret", 1))
@@ -80,9 +80,9 @@ async fn l13_messages_to_one_address_are_limited_in_any_session() {
         assert_eq!(
             validations(&server).len(),
             queued(&server),
-            "a refused request wrote a session"
+            "a rejected request wrote a session"
         );
-        // Another spelling is the same address.
+        // Another spelling is the same 3PID.
         let respelled = match medium {
             "email" => mail_to("USER1@Example.ORG", "other", 1),
             _ => text_to("+44 (0) 7400-123457", "other", 1),
@@ -108,7 +108,7 @@ async fn threepid_16_messages_from_one_network_are_limited() {
         let user = std::cell::Cell::new(0);
         let send = async || {
             user.set(user.get() + 1);
-            // Each number is in a block of its own.
+            // Each number is in a separate block.
             server
                 .post(
                     path,
@@ -126,8 +126,8 @@ async fn threepid_16_messages_from_one_network_are_limited() {
     }
 }
 
-/// L13: requests that register with an address or add it do not use the quota of the owner's
-/// password reset, and the reverse. Registering and adding share a quota.
+/// L13: requests that register with a 3PID or add it do not use the quota of the owner's password reset, and the
+/// reverse. Registering and adding share a quota.
 #[tokio::test]
 async fn threepid_16_password_resets_have_quotas_of_their_own() {
     for (medium, most) in [("email", 10), ("msisdn", 8)] {
@@ -229,7 +229,7 @@ async fn incident_28_texts_to_one_country_are_limited() {
     post_from(&server, network(200), MSISDN, &body).await.ok();
 }
 
-/// A message that one quota refuses is charged to no other quota.
+/// A message that exceeds one quota is charged to no other quota.
 #[tokio::test]
 async fn threepid_16_a_refused_message_costs_nothing() {
     let server = server_with(&[LIMITS]).await;
@@ -267,8 +267,7 @@ async fn http_19_submissions_are_limited() {
     let code = code(&server, &sid, 1);
     let wrong = async || submit(&server, "msisdn", "unknown", "secret", "123456").await;
     assert_eq!(until_refused(wrong).await, (60, 2));
-    // While guesses are refused, a right code gets the same response as a wrong one, and no guess
-    // is counted.
+    // While guesses are rejected, a right code gets the same response as a wrong code, and no guess is counted.
     let right = async || submit(&server, "msisdn", &sid, "secret", &code).await;
     right().await.error(429, "M_LIMIT_EXCEEDED");
     allowed_after(&server, 2, right).await.ok();

@@ -166,8 +166,7 @@ fn http_06_any_json_is_answered() {
     );
 }
 
-/// HTTP-06, HTTP-16, incidents 18 and 24: the test sends any subset of token, `auth` and the other
-/// members.
+/// HTTP-06, HTTP-16, incidents 18 and 24: the test sends any subset of token, `auth` and the other members.
 #[test]
 fn http_16_any_subset_of_members_of_any_type_is_answered() {
     let members = subsequence(MEMBERS.to_vec(), 0..=MEMBERS.len());
@@ -214,8 +213,7 @@ fn http_16_any_subset_of_members_of_any_type_is_answered() {
     );
 }
 
-/// Bodies as deep and as wide as the size limit allows, with the errcode of each that gets no
-/// challenge.
+/// Bodies as deep and as wide as the size limit allows, with the errcode of each body that gets no challenge.
 fn huge_and_deep() -> Vec<(String, Option<&'static str>)> {
     let deep = |open: &str, close: &str, times: usize| {
         format!(

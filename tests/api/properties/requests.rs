@@ -12,7 +12,7 @@ use proptest::{
 use super::{CASES, check, one_of};
 use crate::api::support::{ENDPOINTS, for_all, request};
 
-/// HTTP-06: repeated headers, odd hosts, odd schemes, bytes that are not text.
+/// HTTP-06: the test sends repeated headers, odd hosts, odd schemes, and bytes that are not text.
 #[test]
 fn http_06_any_headers_are_answered() {
     let names = [
@@ -131,7 +131,7 @@ const PIECES: [&str; 41] = [
     "@",
 ];
 
-/// HTTP-08, HTTP-25, UIA-74: invalid percent-encoding, and characters that do not belong in a path.
+/// HTTP-08, HTTP-25, UIA-74: the test sends invalid percent-encoding, and characters that do not belong in a path.
 #[test]
 fn http_08_any_path_is_answered() {
     let piece = prop_oneof![4 => one_of(&PIECES).prop_map(str::to_owned), 1 => "[!-~]{0,12}"];

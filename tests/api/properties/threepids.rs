@@ -29,7 +29,7 @@ const MEMBERS: [&str; 11] = [
     "zzz",
 ];
 
-/// A string that is valid for some member, nearly valid, or any string.
+/// A string that is valid or nearly valid for some member, or any string.
 fn text() -> BoxedStrategy<String> {
     let likely = [
         "secret",
@@ -75,7 +75,7 @@ fn value() -> BoxedStrategy<Value> {
     prop_oneof![2 => text().prop_map(Value::from), 1 => one_of(&odd)].boxed()
 }
 
-/// HTTP-06, HTTP-16, 3PID-13: no session has an invalid address.
+/// HTTP-06, HTTP-16, 3PID-13: no session has an invalid 3PID.
 #[test]
 fn http_06_any_members_of_address_endpoints_are_answered() {
     let members = subsequence(MEMBERS.to_vec(), 0..=MEMBERS.len());
@@ -104,7 +104,7 @@ fn http_06_any_members_of_address_endpoints_are_answered() {
     );
 }
 
-/// 3PID-20: nearly valid requests, so that most are answered with a session.
+/// 3PID-20: the requests are nearly valid, so that most responses have a session.
 #[test]
 fn http_06_nearly_valid_requests_are_answered() {
     let case = (one_of(&[EMAIL, MSISDN]), one_of(&MEMBERS), value());

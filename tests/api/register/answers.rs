@@ -42,7 +42,7 @@ async fn reg_21_a_user_registers_in_one_request() {
     "#);
 }
 
-/// UIA-03, UIA-04, UIA-05: the challenge of a registration with several flows.
+/// UIA-03, UIA-04, UIA-05: the registration has several flows.
 #[tokio::test]
 async fn uia_02_a_registration_begins_with_a_challenge() {
     let flows = "m.login.registration_token+m.login.dummy m.login.terms";
@@ -146,7 +146,7 @@ async fn tok_16_a_refreshable_token_that_never_expires_says_so() {
     );
 }
 
-/// TOK-18: the tables contain hashes only.
+/// TOK-18: the tables contain only hashes.
 #[tokio::test]
 async fn tok_18_tokens_are_neither_cached_nor_stored() {
     let server = TestServer::new().await;

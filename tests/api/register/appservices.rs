@@ -1,4 +1,4 @@
-//! Application services: their users and their namespaces.
+//! Registration by application services: their users and their namespaces.
 
 use std::time::Duration;
 
@@ -167,8 +167,7 @@ async fn reg_12_exclusive_names_are_refused_to_others_before_uia() {
     }
 }
 
-/// TOK-11, REG-31: the token has no effect without the type, and the type has none without the
-/// token.
+/// TOK-11, REG-31: the token has no effect without the type, and the type has no effect without the token.
 #[tokio::test]
 async fn tok_11_an_appservice_token_needs_its_type() {
     let server = TestServer::new().await;
@@ -233,7 +232,7 @@ async fn reg_31_a_replaced_token_is_invalid_within_a_minute() {
 #[tokio::test]
 async fn reg_09_a_generated_name_is_in_no_exclusive_namespace() {
     let server = TestServer::with(&[("GATEHOUSE_GUESTS", "true")]).await;
-    // The namespace covers about half of all names: twenty names outside it have a chance of one in
+    // The namespace covers about half of all names, so twenty random names are outside it with a probability of one in
     // a million.
     add_appservice(&server, "half", &[("@[a-m0-4].*", true)]).await;
     let body = json!({ "password": PASSWORD, "auth": { "type": "m.login.dummy" } });

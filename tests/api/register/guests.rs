@@ -115,7 +115,7 @@ async fn guest_04_without_guests_the_answer_is_403_for_any_body() {
     assert_eq!(accounts(&server), 0);
 }
 
-/// GUEST-05, REG-08, REG-35: the name consists of digits only. No user may choose such a name.
+/// GUEST-05, REG-08, REG-35: the name consists only of digits. No user may choose such a name.
 #[tokio::test]
 async fn guest_05_guest_names_are_valid_and_unique() {
     let server = TestServer::with(&GUESTS).await;
@@ -283,7 +283,7 @@ async fn guest_08_of_ten_concurrent_upgrades_one_succeeds() {
     assert_eq!(me["is_guest"], false);
 }
 
-/// Incident 13: an upgrade returns a token, so it is refused to accounts that may have none.
+/// Incident 13: an upgrade returns a token, so it is rejected for accounts that may have no token.
 #[tokio::test]
 async fn guest_08_locked_or_expired_guests_are_not_upgraded() {
     let server = TestServer::with(&GUESTS).await;

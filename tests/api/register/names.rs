@@ -11,7 +11,7 @@ use crate::api::{
     support::{dummy_registration, set_status, text, whoami},
 };
 
-/// Whether the grammar allows the character in a localpart, capitals included.
+/// Whether the grammar allows the character in a localpart. Capitals are allowed.
 fn is_legal(c: char) -> bool {
     c.is_ascii_alphanumeric() || "._=-/+".contains(c)
 }
@@ -44,9 +44,8 @@ async fn reg_04_ascii_capitals_are_folded() {
     }
 }
 
-/// REG-03, REG-05, REG-06, REG-10, REG-13: the test sends every ASCII character, and further
-/// characters that are lookalikes or have broken other servers. No response depends on the prefix
-/// or on `auth`, and nothing is written.
+/// REG-03, REG-05, REG-06, REG-10, REG-13: the test sends every illegal ASCII character, and other characters that are
+/// lookalikes or have broken other servers. No response depends on the prefix or on `auth`, and nothing is written.
 #[tokio::test]
 async fn reg_05_illegal_characters_are_refused_before_uia() {
     let server = TestServer::new().await;
@@ -196,7 +195,7 @@ async fn reg_14_of_twenty_concurrent_registrations_one_succeeds() {
     for index in 0..20 {
         let server = Arc::clone(&server);
         requests.spawn(async move {
-            // Half of them use capitals.
+            // Half of the requests use capitals.
             let name = if index % 2 == 0 { "alice" } else { "ALICE" };
             let body = dummy_registration(name);
             server.register(&body).await
@@ -213,7 +212,7 @@ async fn reg_14_of_twenty_concurrent_registrations_one_succeeds() {
     let me = whoami(&server, text(&answer, "access_token")).await;
     assert_eq!(me["user_id"], "@alice:localhost");
     let devices = devices(&server, "alice");
-    assert_eq!(devices.len(), 1, "a refused registration left a device");
+    assert_eq!(devices.len(), 1, "a rejected registration left a device");
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use crate::api::{
     support::{dummy_registration, text, whoami},
 };
 
-/// A registration in one request, with one more member.
+/// A registration in one request, with an additional member.
 fn with(member: &str, value: Value) -> Value {
     let mut body = dummy_registration("alice");
     body[member] = value;
@@ -182,7 +182,7 @@ async fn reg_24_a_weak_password_is_refused_before_uia() {
     server.sign_up("alice").await;
 }
 
-/// REG-24: without a policy only the empty password is weak. The maximum is 512 bytes.
+/// REG-24: without a policy, only the empty password is weak. The maximum is 512 bytes.
 #[tokio::test]
 async fn reg_24_empty_and_overlong_passwords_are_always_refused() {
     let server = TestServer::new().await;
@@ -205,7 +205,7 @@ async fn reg_24_empty_and_overlong_passwords_are_always_refused() {
 struct SameSalt(Vec<u8>);
 
 impl SameSalt {
-    /// Reads the salt out of `$argon2id$v=19$m=…$salt$hash`.
+    /// Reads the salt from `$argon2id$v=19$m=…$salt$hash`.
     fn of(phc: &str) -> Self {
         const ALPHABET: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
         let (mut bits, mut count, mut bytes) = (0_u32, 0, Vec::new());
@@ -239,7 +239,7 @@ async fn has_password(server: &TestServer, localpart: &str, password: &str) -> b
     phc.starts_with("$argon2id$v=19$m=8,t=1,p=1$") && again.is_ok_and(|again| again.phc == phc)
 }
 
-/// REG-25, HTTP-26: the password is the one in the body, and no member of `auth` replaces it.
+/// REG-25, HTTP-26: the password comes from the body, and no member of `auth` replaces it.
 #[tokio::test]
 async fn reg_25_no_member_of_auth_becomes_the_password() {
     let server = TestServer::new().await;
@@ -255,7 +255,7 @@ async fn reg_25_no_member_of_auth_becomes_the_password() {
     }
 }
 
-/// REG-25, UIA-19: the remembered password, or the one that replaced it.
+/// REG-25, UIA-19: the session stores the first password, and a later password replaces it.
 #[tokio::test]
 async fn reg_25_the_last_password_of_a_session_is_stored() {
     let server = TestServer::new().await;
@@ -289,7 +289,7 @@ async fn reg_36_a_display_name_alone_keeps_remembered_parameters() {
     assert_eq!(stored.as_deref(), Some("Riot"));
 }
 
-/// HTTP-15, HTTP-16: a value is never converted, and is refused before the first 401.
+/// HTTP-15, HTTP-16: a value is never converted, and a wrong type is rejected before the first 401.
 #[tokio::test]
 async fn http_16_a_member_of_the_wrong_type_is_refused() {
     let server = TestServer::new().await;
@@ -337,7 +337,7 @@ async fn http_16_null_is_absent() {
     assert!(challenge.get("errcode").is_none());
 }
 
-/// HTTP-17: `bind_email` and `bind_msisdn` have no effect without a validated address.
+/// HTTP-17: `bind_email` and `bind_msisdn` have no effect without a validated 3PID.
 #[tokio::test]
 async fn http_17_unknown_members_and_parameters_are_ignored() {
     let server = TestServer::new().await;

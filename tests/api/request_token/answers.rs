@@ -1,4 +1,4 @@
-//! Answers that the endpoints of all purposes share, apart from path and purpose.
+//! Responses that are the same for the endpoints of all purposes.
 
 use serde_json::json;
 use test_support::PREFIXES;
@@ -9,8 +9,8 @@ use crate::api::{
     threepids::{code, mail_to, server_with, state, submit, text_to},
 };
 
-/// Asserts that a request for a mail returns the session ID only: a mail has no code to type, so
-/// the response has no `submit_url`.
+/// Asserts that a request for an e-mail returns only the session ID. An e-mail has no code to type, so the response has
+/// no `submit_url`.
 pub(in crate::api) async fn assert_mail_request(endpoint: &str, purpose: &str) {
     for prefix in PREFIXES {
         let server = server_with(&[]).await;
@@ -23,7 +23,7 @@ pub(in crate::api) async fn assert_mail_request(endpoint: &str, purpose: &str) {
         let row = validation(&server, sid);
         assert_eq!(row.purpose, purpose);
         assert_eq!(row.address, "alice@example.org");
-        // The parameters of a phone number do not replace those of a mail address.
+        // The parameters of a phone number do not replace the parameters of an e-mail address.
         let phone = text_to("07400 123456", "s", 1);
         let reply = server.post(&path, &phone).await;
         reply.error(400, "M_MISSING_PARAM");

@@ -1,4 +1,4 @@
-//! `send_attempt`: which requests send a message, and how many messages a session may send.
+//! `send_attempt`: the requests that send a message, and the number of messages that a session may send.
 
 use std::{sync::Arc, time::Duration};
 
@@ -34,7 +34,7 @@ async fn threepid_20_only_a_higher_attempt_sends_a_message() {
     }
 }
 
-/// 3PID-20: the outbox has one row per message, and the row contains no secret and no address.
+/// 3PID-20: the outbox has one row for each message, and the row contains no secret and no 3PID.
 #[tokio::test]
 async fn l6_a_session_and_its_message_are_written_atomically() {
     let server = server_with(&[]).await;
@@ -49,7 +49,7 @@ async fn l6_a_session_and_its_message_are_written_atomically() {
             (index, index)
         );
         server.local.proxy().clear_faults();
-        // 3PID-17: the same attempt is no repetition, because its write failed.
+        // 3PID-17: the same attempt sends a message, because its first write failed.
         let sid = request_session(&server, path, &body).await;
         assert_eq!(
             (queued(&server), validations(&server).len()),
@@ -68,7 +68,7 @@ async fn l6_a_session_and_its_message_are_written_atomically() {
     }
 }
 
-/// 3PID-17: a failed write is reported; a write with only a lost response is not a failure.
+/// 3PID-17: a failed write is reported. A write is not a failure if only its response is lost.
 #[tokio::test]
 async fn threepid_17_failed_writes_do_not_use_up_the_attempt() {
     let server = server_with(&[]).await;
@@ -165,7 +165,7 @@ async fn threepid_25_the_token_of_an_earlier_message_still_works() {
     }
 }
 
-/// 3PID-48: each text message has a new code to guess, so only few are sent.
+/// 3PID-48: each text message allows guesses at a new code, so a session sends only a few.
 #[tokio::test]
 async fn threepid_16_a_session_sends_20_mails_or_3_texts() {
     for (medium, path) in REQUESTS {
@@ -199,7 +199,7 @@ async fn threepid_16_a_session_sends_20_mails_or_3_texts() {
     }
 }
 
-/// 3PID-20: an expired session counts from any attempt again.
+/// 3PID-20: an expired session accepts any attempt again.
 #[tokio::test]
 async fn threepid_49_an_expired_session_restarts_with_new_tokens() {
     for (medium, path) in REQUESTS {

@@ -1,4 +1,4 @@
-//! The members of a request: missing, of another type, invalid, too long.
+//! Members of a request that are missing, invalid, too long or of another type.
 
 use serde_json::{Value, json};
 use test_support::PREFIXES;
@@ -63,7 +63,7 @@ async fn threepid_01_a_client_secret_is_1_to_255_legal_characters() {
     }
 }
 
-/// 3PID-14: no access token is required, and an invalid one is ignored.
+/// 3PID-14: no access token is required, and an invalid token is ignored.
 #[tokio::test]
 async fn threepid_04_the_answer_has_an_opaque_session() {
     let server = server_with(&[]).await;
@@ -80,7 +80,7 @@ async fn threepid_04_the_answer_has_an_opaque_session() {
     }
 }
 
-/// 3PID-02, 3PID-03: a `null` member counts as missing.
+/// 3PID-02, 3PID-03: a `null` member is missing.
 #[tokio::test]
 async fn http_15_each_required_member_must_be_present() {
     let server = server_with(&[]).await;
@@ -173,7 +173,7 @@ async fn threepid_20_an_attempt_is_a_non_negative_integer() {
     }
 }
 
-/// Incident 8: overlong members are refused, and the longest members make a small row.
+/// Incident 8: overlong members are rejected, and the row with the longest valid members is small.
 #[tokio::test]
 async fn incident_8_no_member_of_a_request_is_stored_at_any_length() {
     let server = server_with(&[]).await;

@@ -1,5 +1,5 @@
-//! `next_link` of a request: which links are accepted and stored. The tests of
-//! `validate_submit_token` follow them.
+//! `next_link` of a request: the links that the server accepts and stores. The tests of `validate_submit_token` cover
+//! the redirects to them.
 
 use serde_json::json;
 use test_support::PREFIXES;

@@ -1,4 +1,4 @@
-//! Availability of messages: by flows, media and policy.
+//! Availability of messages: it depends on flows, media and policy.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ const WITH_DUMMY: (&str, &str) = (
 const NO_MAIL: (&str, &str) = ("GATEHOUSE_MAIL_FROM", "");
 const NO_SMS: (&str, &str) = ("GATEHOUSE_SMS_COUNTRIES", "");
 
-/// Incident 29: a message is sent only if an offered flow needs one.
+/// Incident 29: a message is sent only if an offered flow needs it.
 #[tokio::test]
 async fn incident_29_no_message_is_sent_that_no_flow_needs() {
     let flows = |flows| ("GATEHOUSE_REGISTRATION_FLOWS", flows);
@@ -73,7 +73,7 @@ async fn incident_29_no_message_is_sent_that_no_flow_needs() {
     }
 }
 
-/// 3PID-09: with `id_server` the client expects an identity server to send the message.
+/// 3PID-09: with `id_server`, the client expects an identity server to send the message.
 #[tokio::test]
 async fn threepid_12_a_disabled_medium_is_refused_first() {
     let without_mail = TestServer::with(&[WITH_DUMMY, NO_MAIL, NO_SMS]).await;
@@ -97,7 +97,7 @@ async fn threepid_12_a_disabled_medium_is_refused_first() {
     }
 }
 
-/// REG-29: a closed server reveals nothing about addresses.
+/// REG-29: a closed server reveals nothing about 3PIDs.
 #[tokio::test]
 async fn reg_29_a_closed_server_sends_and_reads_nothing() {
     let server = TestServer::with(&[FLOWS, MAIL, SMS, ("GATEHOUSE_REGISTRATION", "closed")]).await;
@@ -163,7 +163,7 @@ async fn threepid_08_addresses_outside_the_policy_are_denied() {
     }
 }
 
-/// 3PID-05: in `tell` mode.
+/// 3PID-05: the mode is `tell`.
 #[tokio::test]
 async fn threepid_05_in_tell_mode_a_known_address_is_in_use() {
     let server = server_with(&[("GATEHOUSE_THREEPID_PRIVACY", "tell")]).await;
@@ -195,8 +195,8 @@ fn sorted_calls(calls: &[Call]) -> Vec<(String, Vec<String>)> {
     sorted_calls
 }
 
-/// 3PID-05, L1, L2, incident 32: a known and an unknown address get the same responses, headers,
-/// reads and writes, and each keeps its session.
+/// 3PID-05, L1, L2, incident 32: requests for a known and an unknown 3PID get the same responses and headers and cause
+/// the same reads and writes. Each 3PID keeps its session.
 #[tokio::test]
 async fn threepid_15_a_known_address_looks_like_any_other() {
     for limits in ["off", "on"] {
@@ -207,7 +207,7 @@ async fn threepid_15_a_known_address_looks_like_any_other() {
         for (medium, path) in REQUESTS {
             let mut seen: Vec<Vec<(Value, Vec<_>, usize)>> = Vec::new();
             for user in [1, 2] {
-                // A quota that was used a moment ago costs another call.
+                // A quota that was used recently costs an additional call.
                 server.advance(Duration::from_hours(3));
                 let mut steps = Vec::new();
                 let mut sids = Vec::new();

@@ -1,4 +1,4 @@
-//! Concurrent registrations with one address.
+//! Concurrent registrations with one 3PID.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::api::{
     },
 };
 
-/// 3PID-63: the requests spell the address in two ways. Every session is validated.
+/// 3PID-63: the requests spell the 3PID in two ways. Every session is validated.
 #[tokio::test]
 async fn threepid_68_concurrent_sign_ups_give_an_address_one_owner() {
     for (medium, path) in MEDIA {

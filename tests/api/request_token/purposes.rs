@@ -1,5 +1,5 @@
-//! Differences between the three purposes: when their endpoints are enabled, and their responses in
-//! `tell` mode.
+//! Differences between the three purposes: the settings that enable their endpoints, and their responses in `tell`
+//! mode.
 
 use serde_json::json;
 use test_support::{PREFIXES, TestServer};
@@ -22,7 +22,7 @@ fn requests(part: &str) -> Vec<(&'static str, &'static str)> {
     own
 }
 
-/// Asserts that this setting disables these endpoints before any read, and no others.
+/// Asserts that this setting disables these endpoints before any read, and disables no other endpoint.
 async fn assert_off(setting: &str, part: &str) {
     let server = server_with(&[(setting, "off")]).await;
     for (medium, path) in requests(part) {
@@ -57,8 +57,7 @@ async fn acc3_07_with_3pid_changes_off_no_address_is_validated() {
     assert_off("GATEHOUSE_3PID_CHANGES", "/account/3pid/").await;
 }
 
-/// REG-29: accounts need new passwords and addresses even if registration is closed or uses other
-/// stages.
+/// REG-29: accounts need new passwords and 3PIDs even if registration is closed or uses other stages.
 #[tokio::test]
 async fn threepid_12_resets_do_not_depend_on_registration_flows() {
     for settings in [

@@ -1,4 +1,4 @@
-//! Session binding: a session for one address never validates another.
+//! Session binding: a session for one 3PID never validates another 3PID.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,7 +16,7 @@ use crate::api::{
     },
 };
 
-/// Incident 1: an attacker requests a message to another user's address with the same secret.
+/// Incident 1: an attacker requests a message to another user's 3PID with the same secret.
 #[tokio::test]
 async fn incident_1_two_addresses_with_one_secret_are_two_sessions() {
     let server = server_with(&[]).await;
@@ -24,7 +24,7 @@ async fn incident_1_two_addresses_with_one_secret_are_two_sessions() {
         let victim = request_session(&server, path, &message_request(medium, 1, "secret", 1)).await;
         let own = request_session(&server, path, &message_request(medium, 2, "secret", 1)).await;
         assert_ne!(victim, own);
-        // The token sent to one address validates only that address.
+        // The token sent to one 3PID validates only that 3PID.
         let received = token(&server, medium, &own);
         let reply = submit(&server, medium, &victim, "secret", &received).await;
         assert_not_submitted(&reply, "M_TOKEN_INCORRECT");
@@ -62,8 +62,8 @@ async fn incident_1_a_link_never_validates_another_address() {
     assert_eq!(state(&server, &victim), "pending");
 }
 
-/// Incident 1, 3PID-20: a session belongs to one secret, address, medium and purpose. Its token
-/// validates no other session.
+/// Incident 1, 3PID-20: a session belongs to one secret, 3PID, medium and purpose. Its token validates no other
+/// session.
 #[test]
 fn incident_1_a_session_has_one_secret_address_and_purpose() {
     let one = || {
@@ -100,7 +100,7 @@ fn incident_1_a_session_has_one_secret_address_and_purpose() {
     });
 }
 
-/// 3PID-04, incident 3: IDs reveal neither the address nor the order.
+/// 3PID-04, incident 3: IDs reveal neither the 3PID nor the order.
 #[tokio::test]
 async fn incident_3_session_ids_are_unique_and_in_no_order() {
     let server = server_with(&[]).await;
@@ -127,8 +127,8 @@ async fn incident_3_session_ids_are_unique_and_in_no_order() {
     assert_ne!(other_sid, sids[0]);
 }
 
-/// 3PID-05, 3PID-15: a session that `deliver` suppressed for a known address behaves as after a
-/// wrong guess.
+/// 3PID-05, 3PID-15: `deliver` suppresses the session of a known 3PID. Every submission to this session gets the
+/// response to a wrong guess.
 #[tokio::test]
 async fn threepid_05_a_suppressed_session_never_validates() {
     let server = server_with(&[]).await;
@@ -160,7 +160,7 @@ async fn threepid_05_a_suppressed_session_never_validates() {
     }
 }
 
-/// 3PID-63: the stored address is canonical, and the stored medium has its name in the API.
+/// 3PID-63: the stored 3PID is canonical, and the stored medium has its name in the API.
 #[tokio::test]
 async fn threepid_63_a_session_has_a_medium_and_canonical_address() {
     let server = server_with(&[]).await;

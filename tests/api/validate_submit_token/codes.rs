@@ -32,7 +32,7 @@ fn codes(server: &TestServer, sid: &str) -> Vec<String> {
     (1..=3).map(|send| code(server, sid, send)).collect()
 }
 
-/// Submits a token by one of the four ways: `POST` or `GET`, under either prefix.
+/// Submits a token in one of four ways: `POST` or `GET`, under either prefix.
 async fn guess(server: &TestServer, way: usize, sid: &str, token: &str) -> u16 {
     let fields = [("sid", sid), ("client_secret", "secret"), ("token", token)];
     let path = format!("{}/validate/msisdn/submitToken", PREFIXES[way % 2]);
@@ -64,7 +64,7 @@ async fn l18_after_five_wrong_codes_the_right_one_is_refused() {
     assert_eq!(state(&server, &sid), "pending");
 }
 
-/// L18: after four wrong codes the right one is still accepted, and does not count.
+/// L18: after four wrong codes, the right code is still accepted and not counted as a guess.
 #[tokio::test]
 async fn l18_four_wrong_codes_and_right_ones_keep_the_code_valid() {
     let server = server_with(&[]).await;
@@ -88,8 +88,8 @@ async fn l18_four_wrong_codes_and_right_ones_keep_the_code_valid() {
     assert_eq!(state(&server, &sid), "validated");
 }
 
-/// L18: the counter is in the table. A guess is counted before it is compared, in each way and when
-/// many arrive at the same time.
+/// L18: the counter is in the table. Each guess is counted before it is compared, in each way and also for concurrent
+/// guesses.
 #[tokio::test]
 async fn l18_concurrent_guesses_by_every_way_are_five_in_all() {
     let server = Arc::new(server_with(&[DIRECT]).await);
@@ -127,7 +127,7 @@ async fn l18_concurrent_guesses_by_every_way_are_five_in_all() {
     assert_eq!(state(&server, &sid), "pending");
 }
 
-/// L18: the counter survives a restart.
+/// L18: the counter is kept after a restart.
 #[tokio::test]
 async fn l18_a_new_instance_continues_the_count() {
     let data = tempfile::tempdir().unwrap();
@@ -157,8 +157,7 @@ async fn l18_a_new_instance_continues_the_count() {
     }
 }
 
-/// 3PID-48: each further message has a new code and leaves invalidated codes invalid; a session
-/// sends three.
+/// 3PID-48: each further message has a new code, and invalidated codes stay invalid. A session sends three messages.
 #[tokio::test]
 async fn l18_a_new_message_revives_no_invalidated_code() {
     let server = server_with(&[]).await;
@@ -218,8 +217,7 @@ async fn l18_after_an_invalidated_code_the_next_one_validates() {
     assert_eq!(state(&server, &sid), "validated");
 }
 
-/// A guess without the client secret does not count, so nobody can invalidate the code of another
-/// user.
+/// A guess without the client secret is not counted, so an attacker cannot invalidate the code of another user.
 #[tokio::test]
 async fn threepid_48_guesses_without_the_secret_do_not_count() {
     let server = server_with(&[]).await;

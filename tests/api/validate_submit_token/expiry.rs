@@ -11,7 +11,7 @@ use crate::api::threepids::{
 
 const HOUR: Duration = Duration::from_hours(1);
 
-/// Registers with the validated address.
+/// Registers with the validated 3PID.
 async fn register(server: &TestServer, medium: &str, name: &str, sid: &str) -> Reply {
     register_with(server, medium, name, (sid, "secret")).await
 }
@@ -56,7 +56,7 @@ async fn threepid_49_another_message_does_not_extend_a_session() {
     }
 }
 
-/// 3PID-49, L6: validated at 23 hours, a session is valid at 46 hours and expired at 48.
+/// 3PID-49, L6: a session that is validated at 23 hours is valid at 46 hours and expired at 48 hours.
 #[tokio::test]
 async fn threepid_49_a_validated_session_lasts_24_hours_more() {
     for (medium, path) in MEDIA {
@@ -74,7 +74,7 @@ async fn threepid_49_a_validated_session_lasts_24_hours_more() {
         let right = token(&server, medium, &sid);
         submit(&server, medium, &sid, "secret", &right).await.ok();
         server.advance(HOUR * 23);
-        // Submitting again at 46 hours does not extend it.
+        // Submitting again at 46 hours does not extend the session.
         submit(&server, medium, &sid, "secret", &right).await.ok();
         server.advance(HOUR * 2);
         let reply = submit(&server, medium, &sid, "secret", &right).await;

@@ -1,4 +1,4 @@
-//! Links that are opened: what a `GET` validates, and where it redirects.
+//! Links that are opened: the effect of a `GET` on the session, and the target of the redirect.
 #![expect(clippy::unwrap_used, reason = "a header that is no text ends the test")]
 
 use serde_json::{Value, json};
@@ -60,7 +60,7 @@ fn assert_redirect(reply: &Reply, expected: Option<&str>) {
     assert_eq!(reply.headers["content-type"], "text/html; charset=utf-8");
 }
 
-/// Opens the page and presses its button; returns the `form-action` of the page, and the reply.
+/// Opens the page and presses its button. Returns the `form-action` of the page, and the response to the button.
 async fn confirm_on_page(server: &TestServer, fields: &[(&str, &str)]) -> (String, Reply) {
     let shown = open_link(server, LINK, fields).await;
     assert_eq!(shown.status, 200, "{}", shown.text());
@@ -184,7 +184,7 @@ async fn threepid_31_a_host_removed_from_the_list_is_no_target() {
     assert_redirect(&open_link(&after, LINK, &fields).await, None);
 }
 
-/// 3PID-30: the redirect is for browsers only.
+/// 3PID-30: only browsers are redirected.
 #[tokio::test]
 async fn threepid_30_a_client_that_posts_is_never_redirected() {
     let server = server_with(&[HOSTS, DIRECT]).await;
@@ -200,7 +200,7 @@ async fn threepid_30_a_client_that_posts_is_never_redirected() {
     }
 }
 
-/// The link of the last request applies, also if it has none.
+/// The link of the last request that sent a message applies. If this request has no link, there is no redirect.
 #[tokio::test]
 async fn threepid_30_the_last_message_determines_the_redirect() {
     let server = server_with(&[HOSTS, DIRECT]).await;
@@ -216,7 +216,7 @@ async fn threepid_30_the_last_message_determines_the_redirect() {
     assert_redirect(&open_link(&server, LINK, &fields).await, Some(&target));
 }
 
-/// 3PID-52: a mail scanner that requests the link validates nothing.
+/// 3PID-52: an e-mail scanner that requests the link validates nothing.
 #[tokio::test]
 async fn threepid_52_opening_the_link_validates_nothing() {
     let server = server_with(&[]).await;
@@ -242,7 +242,7 @@ async fn threepid_52_opening_the_link_validates_nothing() {
             let status = if method == "OPTIONS" { 200 } else { 405 };
             assert_eq!(reply.status, status, "{method}");
         }
-        // A `POST` with the fields in the query does not validate it either.
+        // A `POST` with the fields in the query validates nothing either.
         let url = format!("{button}?{}", form(&fields));
         assert_eq!(
             server.send(request("POST", &url, &[], b"")).await.status,
@@ -254,7 +254,7 @@ async fn threepid_52_opening_the_link_validates_nothing() {
     assert_eq!(state(&server, &sid), "validated");
 }
 
-/// 3PID-52: in `direct` mode a `GET` validates, and a `HEAD` still does not.
+/// 3PID-52: in `direct` mode, a `GET` validates the session, and a `HEAD` does not.
 #[tokio::test]
 async fn threepid_52_in_direct_mode_only_a_get_validates() {
     let server = server_with(&[DIRECT]).await;

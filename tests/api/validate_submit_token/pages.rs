@@ -20,7 +20,7 @@ const HOSTILE: [&str; 6] = [
     "</form><form action=https://evil.example>",
 ];
 
-/// Asserts what every page must satisfy (incident 6, HTTP-28), and returns its text.
+/// Asserts the status, headers and structure that every page must have (incident 6, HTTP-28), and returns its text.
 #[track_caller]
 fn assert_page(reply: &Reply, status: u16) -> String {
     let text = reply.text();
@@ -83,7 +83,7 @@ async fn threepid_45_the_page_names_server_and_operation() {
             (field(&text, "sid"), field(&text, "token")),
             (sid.as_str(), token.as_str())
         );
-        // The page contains neither the address nor the client secret.
+        // The page contains neither the e-mail address nor the client secret.
         assert!(
             !text.contains("user1") && !text.contains("secret"),
             "{text}"
@@ -225,7 +225,7 @@ async fn incident_5_hostile_values_are_not_echoed() {
     }
 }
 
-/// Incident 6: this applies to all pages, including those that report a failure.
+/// Incident 6: the test covers all pages, including those that report a failure.
 #[tokio::test]
 async fn incident_6_neither_page_nor_refusal_can_be_framed() {
     let server = server_with(&[]).await;

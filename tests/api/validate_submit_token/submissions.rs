@@ -108,8 +108,7 @@ async fn threepid_44_malformed_submissions_do_not_count() {
     }
 }
 
-/// 3PID-44: an unknown session, a wrong secret and another medium get the same response, and do not
-/// count as guesses.
+/// 3PID-44: an unknown session, a wrong secret and another medium get the same response and are not counted as guesses.
 #[tokio::test]
 async fn threepid_44_a_wrong_secret_looks_like_an_unknown_session() {
     let server = server_with(&[]).await;
@@ -137,7 +136,7 @@ async fn threepid_44_a_wrong_secret_looks_like_an_unknown_session() {
     }
 }
 
-/// 3PID-51: web clients `POST` here, so preflight requests are answered.
+/// 3PID-51: web clients send a `POST` to these endpoints, so preflight requests must succeed.
 #[tokio::test]
 async fn threepid_51_a_preflight_succeeds_and_does_nothing() {
     let server = server_with(&[]).await;
@@ -189,7 +188,7 @@ async fn http_08_an_unknown_medium_is_an_unknown_path() {
     assert!(validations(&server).is_empty());
 }
 
-/// A code is typed by a person; the token of a link is not.
+/// The user types a code, but not the token of a link.
 #[tokio::test]
 async fn threepid_48_a_code_may_contain_blanks() {
     let server = server_with(&[]).await;

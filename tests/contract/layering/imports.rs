@@ -1,4 +1,4 @@
-//! A reader of the paths by which one module of a crate names another.
+//! Finds the paths with which one module of a crate names another.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 const MACROS: [(&str, &str); 1] = [("opaque_debug", "secrets")];
 
 /// The top-level modules that the code of a module names. `module` is the path of the module: `["uia", "stages"]` for
-/// `shared/crates/http/src/uia/stages.rs`. The names come from paths that begin with `crate::` or `super::`, in `use`
+/// `shared/crates/http/src/uia/stages.rs`. The names come from paths that start with `crate::` or `super::`, in `use`
 /// declarations with nested lists as well as in expressions.
 pub(super) fn imports(module: &[&str], code: &str) -> BTreeSet<String> {
     let mut found = Vec::new();
@@ -33,8 +33,8 @@ pub(super) fn imports(module: &[&str], code: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// Reads the path, or the list of paths, at the beginning of `text`, adds every whole path to `found` and returns the
-/// text behind it.
+/// Reads the path, or the list of paths, at the start of `text`, adds every whole path to `found` and returns the text
+/// after it.
 fn expand<'a>(text: &'a str, prefix: &[&'a str], found: &mut Vec<Vec<&'a str>>) -> &'a str {
     let text = text.trim_start();
     if let Some(list) = text.strip_prefix('{') {
@@ -73,7 +73,8 @@ fn expand_list<'a>(list: &'a str, prefix: &[&'a str], found: &mut Vec<Vec<&'a st
     }
 }
 
-/// The top-level module that a path leads to; none if the path stays in its own module, or names the root alone.
+/// The top-level module that a path leads to. Returns `None` if the path stays in its own module or names only the
+/// root.
 fn top_level<'a>(module: &[&'a str], path: &[&'a str]) -> Option<&'a str> {
     let supers = path.iter().take_while(|name| **name == "super").count();
     let names = match path.first() {

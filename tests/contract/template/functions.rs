@@ -1,4 +1,4 @@
-//! Every function has one name, the common `main` and the permission of its caller.
+//! Checks that every function has the same name everywhere, the common `main` and the permission of its caller.
 
 use std::collections::BTreeMap;
 
@@ -60,7 +60,7 @@ fn every_function_has_the_same_name_in_template_and_manifest() {
     }
 }
 
-/// A function without a route has its tests among the flows.
+/// The tests of a function without a route are flow tests.
 #[test]
 fn every_function_has_a_module_of_tests_of_its_name() {
     let (api, flows) = (files::read("tests/api.rs"), files::read("tests/flows.rs"));
@@ -105,7 +105,7 @@ fn all_mains_are_equal_except_for_the_name() {
 }
 
 /// The resource policy of a function is limited to 20 kB. One wildcard permission for all routes is far below the
-/// limit; one permission for each route and method would exceed it.
+/// limit. One permission for each route and method would exceed it.
 #[test]
 fn every_endpoint_has_exactly_one_permission_for_the_gateway() {
     let yaml = yaml();

@@ -31,7 +31,7 @@ async fn warm(limits: &str) -> (TestServer, String) {
     (server, token)
 }
 
-/// Waits until every rate limit has its full quota again.
+/// Advances the clock until every rate limit has its full quota again.
 fn rest(server: &TestServer) {
     server.advance(Duration::from_hours(2));
 }

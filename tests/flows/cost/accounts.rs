@@ -2,7 +2,7 @@
 //! and with ten thousand.
 #![expect(
     clippy::unwrap_used,
-    reason = "a test that cannot go on may panic, in its helpers too"
+    reason = "a failed expectation must fail the test, in helper functions too"
 )]
 
 use std::time::Duration;
@@ -35,7 +35,7 @@ async fn warm(limits: &str) -> (TestServer, Device, Device) {
     (server, alice, second)
 }
 
-/// Waits until every rate limit has its full quota again.
+/// Advances the clock until every rate limit has its full quota again.
 fn rest(server: &TestServer) {
     server.advance(Duration::from_mins(9));
 }

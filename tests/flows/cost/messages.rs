@@ -1,5 +1,5 @@
-//! The cost of a message for an account: of the request, which costs as much as one for a sign-up,
-//! and of the delivery.
+//! The cost of a message for an account: the cost of the request, which equals the cost of a request
+//! for a sign-up, and the cost of the delivery.
 
 use std::time::Duration;
 

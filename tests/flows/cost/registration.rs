@@ -1,7 +1,7 @@
 //! The cost of registration, of UIA sessions and of the read-only endpoints.
 #![expect(
     clippy::unwrap_used,
-    reason = "a test that cannot go on may panic, in its helpers too"
+    reason = "a failed expectation must fail the test, in helper functions too"
 )]
 
 use std::time::Duration;
@@ -39,7 +39,7 @@ async fn warm(limits: &str) -> TestServer {
     server
 }
 
-/// All operations, each on a server of its own.
+/// Measures all operations, each group on a new server.
 async fn all(limits: &str) -> CostTable {
     let mut costs = CostTable::default();
     costs.extend(reads(limits).await);
@@ -218,9 +218,9 @@ async fn registration_and_reads_have_their_known_cost() {
     Box::pin(all("off")).await.assert(WITHOUT_LIMITS);
 }
 
-/// Rate limits add no round trip except for: the refund of a successful attempt, in parallel with
-/// the password hash; a hash or a session that the request did not announce; a guest registration,
-/// which has no first read.
+/// Rate limits add a round trip in three cases: the refund of a successful attempt, in parallel with
+/// the password hash; a hash or a session that cannot be predicted from the request; and a guest
+/// registration, which has no first read.
 #[tokio::test]
 async fn limits_run_beside_the_first_read_without_a_round_trip() {
     Box::pin(all("on")).await.assert(WITH_LIMITS);

@@ -31,7 +31,7 @@ async fn warm(limits: &str, more: &[(&str, &str)]) -> TestServer {
     server
 }
 
-/// Waits until every rate limit has its full quota again.
+/// Advances the clock until every rate limit has its full quota again.
 fn rest(server: &TestServer) {
     server.advance(Duration::from_secs(30));
 }
@@ -226,16 +226,16 @@ async fn all(limits: &str) -> CostTable {
 }
 
 /// Round trips: a request for a message 2, the page of a link 1, its button 2, a code 3 (an attempt
-/// is counted before it is compared), a poll 1, the account 2 with the credentials in the request
-/// and 3 without.
+/// is counted before the code is compared), a poll 1, the creation of the account 2 if the request
+/// contains the credentials and 3 if it does not.
 #[tokio::test]
 async fn validation_has_its_known_cost() {
     Box::pin(all("off")).await.assert(WITHOUT_LIMITS);
 }
 
 /// Rate limits add a round trip in two cases: the refund of a message that is not sent; and the
-/// hash in a final request that might have been another poll, which must not be charged for one
-/// (UIA-26).
+/// password hash of a final request, because a poll can look the same and must not consume the quota
+/// of hashes (UIA-26).
 #[tokio::test]
 async fn validation_with_limits_has_its_known_cost() {
     Box::pin(all("on")).await.assert(WITH_LIMITS);

@@ -1,8 +1,8 @@
-//! The process ends between any two steps of a delivery, or one of its calls fails: the number of
-//! messages that arrive, for each call.
+//! The number of messages that arrive if the process ends before or after a call of a delivery, or if
+//! one of the calls fails.
 #![expect(
     clippy::unwrap_used,
-    reason = "a test that cannot go on may panic, in its helpers too"
+    reason = "a failed expectation must fail the test, in helper functions too"
 )]
 
 use gatehouse_local::{
@@ -27,9 +27,9 @@ const NUMBER: &str = "447400123456";
 struct Step {
     operation: String,
     is_provider: bool,
-    /// Its number among the calls to the same service.
+    /// The position of the call among the calls to the same service, from 1 on.
     nth: u64,
-    /// The number of `DynamoDB` calls up to here.
+    /// The number of `DynamoDB` calls up to this call.
     tables: u64,
 }
 
@@ -101,8 +101,8 @@ pub(super) fn same_content(messages: &[Message]) -> bool {
         .all(|two| bare(&two[0]) == bare(&two[1]))
 }
 
-/// Delivers until this call is cut off or has lost its response and stops there. No later call
-/// takes effect.
+/// Starts a delivery and stops it when this call has been cut off or has lost its response. No later
+/// call takes effect.
 async fn deliver_until(server: &TestServer, step: &Step, kind: FaultKind) {
     let (proxy, aws_fakes) = (server.local.proxy(), server.local.aws_fakes());
     proxy.take_calls();
@@ -141,8 +141,8 @@ async fn deliver_until(server: &TestServer, step: &Step, kind: FaultKind) {
     aws_fakes.clear_faults();
 }
 
-/// Stops a delivery at each of its calls, before and after its effect. Returns for each the number
-/// of messages that arrived after an hour of scheduled runs.
+/// Stops a delivery at each of its calls, before and after the call takes effect. Returns for each
+/// case the number of messages that have arrived after an hour of scheduled runs.
 async fn crash_at_every_call(case: Case) -> Vec<String> {
     let mut report = Vec::new();
     for step in case.steps().await {
@@ -161,7 +161,8 @@ async fn crash_at_every_call(case: Case) -> Vec<String> {
     report
 }
 
-/// Lets each call of a delivery fail once, in each way.
+/// Lets each call of a delivery fail once with each kind of fault. Returns the cases in which the
+/// number of messages is not one.
 async fn fault_at_every_step(case: Case) -> Vec<String> {
     let mut report = Vec::new();
     for step in case.steps().await {
@@ -214,8 +215,8 @@ async fn threepid_17_a_crash_loses_no_mail() {
     assert_eq!(crash_at_every_call(case).await, expected);
 }
 
-/// Lease, session, owner, suppression of the session, daily quota, message, status. The quota that
-/// a crashed process took for the notification is not lost.
+/// The calls are lease, session, owner, suppression of the session, daily quota, message and status.
+/// The quota that a crashed process consumed for the notification is not lost.
 #[tokio::test]
 async fn threepid_05_a_crash_loses_no_notification_of_the_owner() {
     let case = Case {
@@ -241,7 +242,7 @@ async fn threepid_05_a_crash_loses_no_notification_of_the_owner() {
     assert_eq!(crash_at_every_call(case).await, expected);
 }
 
-/// After the lease nobody can tell whether the message was sent.
+/// After a crash that follows the lease, it is unknown whether the message was sent.
 #[tokio::test]
 async fn threepid_17_a_crash_never_repeats_a_text_message() {
     let case = Case {

@@ -1,5 +1,5 @@
 //! Delivery while SES and SNS fail, with invalid rows, and with messages that must not be sent
-//! any more. `crash_points` ends the process.
+//! any more. `crash_points` tests processes that end during a delivery.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -37,8 +37,8 @@ pub(super) fn arrived(server: &TestServer) -> BTreeMap<String, usize> {
     arrived
 }
 
-/// An hour in which SES and SNS fail in this way, with requests now and then, and then a quarter of
-/// an hour without failures.
+/// Lets `operation` fail in this way for an hour, with a request every five minutes. Then runs the
+/// schedule without failures for [`LONGEST_WAIT`] minutes.
 async fn an_hour_of(kind: FaultKind, operation: &str) -> TestServer {
     let server = test_server(&[]).await;
     fail_always(&server, operation, kind);
@@ -109,7 +109,7 @@ async fn l16_two_errors_of_the_provider_do_not_lose_the_mail() {
             .ok();
         server.deliver().await;
         assert!(server.messages().is_empty(), "{kind:?}");
-        // At most half a minute, then a minute.
+        // The first wait is at most half a minute, the second at most a minute.
         run_schedules(&server, 2, MINUTE).await;
         assert_eq!(server.local.aws_fakes().pending_faults(), 0, "{kind:?}");
         assert_eq!(server.messages().len(), 1, "{kind:?}");
@@ -119,8 +119,8 @@ async fn l16_two_errors_of_the_provider_do_not_lose_the_mail() {
     }
 }
 
-/// The waits between attempts double up to a quarter of an hour, and a wait is at least half of
-/// that: a failing provider is not overloaded.
+/// The waits between attempts double up to a quarter of an hour, and each wait is at least half of
+/// its maximum, so that a failing provider is not overloaded.
 #[tokio::test]
 async fn threepid_17_attempts_become_rarer_while_a_provider_fails() {
     let server = test_server(&[]).await;

@@ -1,4 +1,4 @@
-//! Lost responses and interrupted deliveries: a mail arrives at least once, a text message at most
+//! Lost responses and interrupted deliveries: an e-mail arrives at least once, a text message at most
 //! once.
 
 use gatehouse_local::{
@@ -8,8 +8,8 @@ use gatehouse_local::{
 
 use super::{FOREVER, content, request_mail, request_text, rows, statuses, test_server, wait};
 
-/// The provider has accepted the message and its response is lost: a mail is sent again with the
-/// same content, a text message is not.
+/// The provider has accepted the message and its response is lost. An e-mail is sent again with the
+/// same content, and a text message is not sent again.
 #[tokio::test]
 async fn a_lost_answer_repeats_a_mail_and_never_a_text() {
     let server = test_server().await;
@@ -64,7 +64,8 @@ async fn a_text_that_may_have_been_sent_is_never_retried() {
 async fn a_missing_status_repeats_a_mail_and_never_a_text() {
     for (by_mail, arrive, end) in [(true, 2, "sent"), (false, 1, "failed")] {
         let server = test_server().await;
-        // The first update is the lease; the SDK tries four times, and the store twice.
+        // The first update is the lease. The store calls the SDK twice, and the SDK makes four
+        // attempts for each call.
         let lost = Fault::new(FaultKind::ConnectionReset)
             .on("UpdateItem")
             .at("Outbox");
@@ -86,13 +87,13 @@ async fn a_missing_status_repeats_a_mail_and_never_a_text() {
     }
 }
 
-/// The process ends before any one of its calls. A mail arrives at least once, and twice only if
-/// the end came between the provider's response and the status; a text message arrives at most
+/// The process ends before one of its calls. An e-mail arrives at least once, and twice only if the
+/// process ended between the provider's response and the status. A text message arrives at most
 /// once.
 #[tokio::test]
 async fn a_crash_loses_no_mail_and_repeats_no_text() {
     for by_mail in [true, false] {
-        // Lease, session, owner, status; there is no fifth call.
+        // The calls are lease, session, owner and status. There is no fifth call.
         for last in 1..=5 {
             let server = test_server().await;
             let end = Fault::new(FaultKind::ConnectionReset)
@@ -111,7 +112,7 @@ async fn a_crash_loses_no_mail_and_repeats_no_text() {
             assert!(messages.iter().all(|m| content(m) == content(&messages[0])));
             let expected = match (by_mail, last) {
                 (true, 4) => 2,
-                // The row does not tell whether it was sent.
+                // The row does not show whether the message was sent.
                 (false, 2 | 3) => 0,
                 _ => 1,
             };
@@ -126,7 +127,8 @@ async fn a_crash_loses_no_mail_and_repeats_no_text() {
     }
 }
 
-/// A write that happened although its response was lost is recognised, the lease's too.
+/// A write that took effect although its response was lost is recognised, including the write of the
+/// lease.
 #[tokio::test]
 async fn lost_answers_of_dynamodb_repeat_nothing() {
     for nth in [1, 2] {

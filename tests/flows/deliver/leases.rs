@@ -1,7 +1,7 @@
-//! Two concurrent deliveries: only one of them works on a row.
+//! Concurrent deliveries: only one of them processes a row.
 #![expect(
     clippy::unwrap_used,
-    reason = "a test that cannot go on may panic, in its helpers too"
+    reason = "a failed expectation must fail the test, in helper functions too"
 )]
 
 use std::{sync::Arc, time::Duration};
@@ -70,8 +70,8 @@ async fn threepid_17_two_workers_send_each_message_once() {
     }
 }
 
-/// One worker waits for the provider for longer than its lease, and a second one takes the row
-/// before the first continues. Returns the final state.
+/// One worker waits for the provider for longer than its lease, and a second worker processes the
+/// row before the first continues. Returns the server in its final state.
 async fn outlast_lease(operation: &str, body: &Value) -> TestServer {
     let server = Arc::new(test_server(&[]).await);
     request_message(&server, body).await.ok();

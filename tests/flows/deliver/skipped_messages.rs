@@ -1,7 +1,7 @@
 //! Messages that have become useless before their delivery are not sent.
 #![expect(
     clippy::unwrap_used,
-    reason = "a test that cannot go on may panic, in its helpers too"
+    reason = "a failed expectation must fail the test, in helper functions too"
 )]
 
 use std::time::Duration;
@@ -20,8 +20,8 @@ use crate::flows::support::{
 const ADDRESS: &str = "a@example.org";
 const NUMBER: &str = "447400123456";
 
-/// A server with a session that has received one message and requested another, which still waits;
-/// and the first message.
+/// Returns a server with a session for which one message was sent and another one is queued; the ID of
+/// the session; and the first message.
 async fn waiting(body: impl Fn(i64) -> serde_json::Value) -> (TestServer, String, Message) {
     let server = test_server(&[]).await;
     let sid = session(&server, &body(1)).await;
@@ -131,7 +131,7 @@ async fn no_message_is_sent_for_a_session_that_has_restarted() {
     let (server, sid, mail) = waiting(a_mail).await;
     let refusal = format!("{}&action=refuse", link(&mail));
     assert_eq!(confirm(&server, &refusal).await.status, 200);
-    // The session has the same ID and other links; the message of the earlier one still waits.
+    // The session has the same ID and other links; the message with the earlier link is still queued.
     assert_eq!(session(&server, &a_mail(3)).await, sid);
     drop_stream_event(&server).await;
     minute_later(&server).await;
@@ -145,8 +145,7 @@ async fn no_message_is_sent_for_a_session_that_has_restarted() {
     assert_eq!(statuses(&server)["sent"], 2, "{:?}", statuses(&server));
 }
 
-/// Five wrong attempts invalidate the codes so far. A code that was not yet sent has become useless
-/// too.
+/// Five wrong attempts invalidate all codes so far, including a code that was not yet sent.
 #[tokio::test]
 async fn threepid_48_a_code_that_is_invalidated_first_is_not_sent() {
     let (server, sid, text) = waiting(a_text).await;

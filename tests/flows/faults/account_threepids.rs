@@ -26,15 +26,15 @@ use crate::{
     },
 };
 
-/// The operation whose last request suffers the fault.
+/// An operation; the fault is injected into its last request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Scenario {
     List,
-    /// With the deprecated form.
+    /// An addition with the deprecated request.
     Add,
-    /// With a password, in one request.
+    /// An addition with a password, in one request.
     AddAtOnce,
-    /// With a password, in a session that stores the other parameters.
+    /// An addition with a password, in a session that stores the other parameters.
     AddInSession,
     Remove,
 }
@@ -56,7 +56,7 @@ struct Account<'a> {
     token: String,
     first: String,
     second: String,
-    proof: Option<Value>,
+    creds: Option<Value>,
 }
 
 impl<'a> Account<'a> {
@@ -71,7 +71,7 @@ impl<'a> Account<'a> {
             second: format!("{name}@example.com"),
             first,
             name,
-            proof: None,
+            creds: None,
         }
     }
 
@@ -86,7 +86,7 @@ impl<'a> Account<'a> {
             return (LIST, Value::Null);
         }
         let creds = validated_credentials(self.server, &self.second, &self.name).await;
-        self.proof = Some(creds.clone());
+        self.creds = Some(creds.clone());
         let whole = with_password(&self.name, &creds);
         match scenario {
             Scenario::Add => (LIST, json!({ "three_pid_creds": creds })),
@@ -113,15 +113,15 @@ impl<'a> Account<'a> {
     /// Whether the second address belongs to the account. Panics if the rows disagree.
     fn is_whole(&self) -> bool {
         let owner = threepid_owners(self.server).get(&self.second).cloned();
-        if let Some(proof) = &self.proof {
-            let spent = state(self.server, text(proof, "sid")) == "spent";
+        if let Some(creds) = &self.creds {
+            let spent = state(self.server, text(creds, "sid")) == "spent";
             assert_eq!(spent, owner.is_some());
         }
         assert!(owner.as_ref().is_none_or(|owner| *owner == self.name));
         owner.is_some()
     }
 
-    /// Like `is_whole`, and the account owner sees the same list.
+    /// Like `is_whole`, and asserts that the list for the account owner agrees with the rows.
     async fn has_both(&self) -> bool {
         let listed = list(self.server, &self.token).await;
         assert!(listed.contains(&self.first));
@@ -129,7 +129,7 @@ impl<'a> Account<'a> {
         listed.contains(&self.second)
     }
 
-    /// The number of mails to the first address with this subject.
+    /// The number of e-mails to the first address whose subject contains `what`.
     fn mails_about(&self, what: &str) -> usize {
         let messages = self.server.messages();
         let own = messages.iter().filter(|message| message.to == self.first);

@@ -21,7 +21,7 @@ use crate::flows::{
     },
 };
 
-/// The operation whose last request suffers the fault.
+/// An operation; the fault is injected into its last request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Scenario {
     Change,
@@ -167,7 +167,7 @@ async fn run(server: &TestServer, number: usize, scenario: Scenario, fault: Opti
         let left = rows_of(server, &account.name);
         assert_eq!(left.len(), 1, "{left:?}");
     }
-    // One notification, however often the request was sent.
+    // One notification is sent, independent of the number of requests.
     let to = format!("{}@example.org", account.name);
     let notices = server.messages();
     let own = notices.iter().filter(|message| message.to == to);
@@ -193,7 +193,7 @@ async fn run_with_faults(scenario: Scenario, limits: &str, kinds: &[FaultKind], 
         run(&server, number, scenario, fault).await
     };
     let summary = fault_at_every_call(scenario.function(), kinds, times, run).await;
-    // Unbinding is not retried so often that the longest faults end before it.
+    // The longest faults outlast the retries of unbinding, so one fault may not occur completely.
     let (calls, injected) = (summary.calls, summary.injected);
     assert!(
         injected + 1 >= calls.len(),
@@ -201,8 +201,8 @@ async fn run_with_faults(scenario: Scenario, limits: &str, kinds: &[FaultKind], 
     );
 }
 
-/// Fewer kinds for the faults that outlast retries, without limits: these runs are slow, and the
-/// state of the account is the subject.
+/// The kinds of faults that outlast the retries. They are few because these runs are slow. Rate limits
+/// are off because only the state of the account is tested.
 const SLOW_KINDS: [FaultKind; 2] = [FaultKind::Conflict, FaultKind::LostAnswer];
 
 /// PWD-07, PWD-08, UIA-15: the password is the old one or the new one.
@@ -218,8 +218,8 @@ async fn pwd_10_a_reset_survives_any_fault_at_any_call() {
     run_with_faults(Scenario::Reset, "off", &PERSISTENT, 1).await;
 }
 
-/// DEACT-03, UIA-15: the repeated request gets the same response, although its token is invalid by
-/// then.
+/// DEACT-03, UIA-15: the repeated request gets the same response, although its token has become
+/// invalid.
 #[tokio::test]
 async fn deact_03_a_deactivation_survives_any_fault_at_any_call() {
     run_with_faults(Scenario::End, "on", &PERSISTENT, 1).await;

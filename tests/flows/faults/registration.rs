@@ -1,7 +1,7 @@
 //! Faults during a registration in two stages.
 #![expect(
     clippy::unwrap_used,
-    reason = "a test that cannot go on may panic, in its helpers too"
+    reason = "a failed expectation must fail the test, in helper functions too"
 )]
 
 use gatehouse_local::dynamodb::proxy::Fault;
@@ -23,7 +23,7 @@ struct SignUpOutcome {
     failures: Vec<u16>,
 }
 
-/// Registers in two stages and repeats each request that was answered with 429 or 5xx.
+/// Registers in two stages and repeats each request whose response has a status of 429 or 5xx.
 async fn sign_up(server: &HashCountingServer, name: &str, token: &str) -> SignUpOutcome {
     let (mut finals, mut failures) = (0, Vec::new());
     server.move_network();
@@ -68,8 +68,8 @@ async fn sign_up(server: &HashCountingServer, name: &str, token: &str) -> SignUp
     unreachable!("the third step returns")
 }
 
-/// One sign-up with this fault, or without one. Asserts that the account and the registration token's
-/// uses are right afterwards.
+/// Runs one sign-up with this fault, or without a fault. Asserts that the account and the uses of the
+/// registration token are right afterwards.
 async fn run(
     server: &HashCountingServer,
     token: &str,

@@ -1,7 +1,7 @@
-//! Faults from the request for a message to the account that is created with the validated address.
+//! Faults between the request for a message and the creation of the account with the validated address.
 #![expect(
     clippy::unwrap_used,
-    reason = "a test that cannot go on may panic, in its helpers too"
+    reason = "a failed expectation must fail the test, in helper functions too"
 )]
 
 use std::{
@@ -29,7 +29,7 @@ use crate::flows::{
     },
 };
 
-/// The request that suffers the fault.
+/// The request into which the fault is injected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Scenario {
     /// The request for a message.
@@ -96,7 +96,7 @@ impl<'a> Client<'a> {
         format!("user{}", self.number)
     }
 
-    /// Runs `work`, with the fault if this is the request that suffers it.
+    /// Runs `work`, and injects the fault if `disturbed`.
     async fn with_fault<T>(&self, disturbed: bool, work: impl Future<Output = T>) -> T {
         if !disturbed {
             return work.await;
@@ -143,7 +143,7 @@ impl<'a> Client<'a> {
         self.post("/_matrix/client/v3/register", body).await
     }
 
-    /// The whole sign-up.
+    /// Signs up, with the fault at the request of the scenario.
     async fn sign_up(&self) {
         let scenario = self.scenario;
         let request = self.request(scenario.stage());
@@ -199,7 +199,7 @@ impl<'a> Client<'a> {
     async fn validate(&self, validation: &ValidationSession) {
         if validation.stage == EMAIL {
             let link = link_to(self.server, &validation.address);
-            // The page belongs to another function.
+            // The page is served by another function, so its request gets no fault.
             let (path, form) = form_of(self.server, &link).await;
             let kind = "application/x-www-form-urlencoded";
             let form = format!("{form}&action=confirm");
@@ -237,7 +237,7 @@ impl<'a> Client<'a> {
     }
 }
 
-/// One sign-up with this fault, or without one.
+/// Runs one sign-up with this fault, or without a fault.
 async fn run(server: &TestServer, number: usize, scenario: Scenario, fault: Option<Fault>) -> Run {
     server.advance(Duration::from_mins(1));
     let number = u32::try_from(number).unwrap();
@@ -308,7 +308,8 @@ async fn threepid_41_a_validation_survives_any_fault_at_any_call() {
     run_all_with_faults(&VALIDATIONS).await;
 }
 
-/// UIA-15, UIA-54, REG-27: the account, the address and the spent session, or none of them.
+/// UIA-15, UIA-54, REG-27: the account, the address and the spent session are written together or not
+/// at all.
 #[tokio::test]
 async fn uia_54_a_sign_up_with_an_address_survives_any_fault() {
     run_all_with_faults(&SIGN_UPS).await;

@@ -1,8 +1,8 @@
 //! Messages that an identity server sends in place of this server, if the operator has configured
-//! that.
+//! delegation.
 #![expect(
     clippy::unwrap_used,
-    reason = "a test that cannot go on may panic, in its helpers too"
+    reason = "a failed expectation must fail the test, in helper functions too"
 )]
 
 use serde_json::{Value, json};
@@ -34,7 +34,7 @@ async fn test_server(id_server: &IdServer, settings: &[(&str, &str)]) -> TestSer
     IdServer::test_server(&[id_server], &[&own[..], settings].concat()).await
 }
 
-/// The six endpoints: the operation and the medium of each path.
+/// The paths of the six endpoints: operation and medium, without the prefix and `requestToken`.
 const PLACES: [&str; 6] = [
     "register/email",
     "register/msisdn",
@@ -64,7 +64,7 @@ async fn ask(server: &TestServer, place: &str, body: &Value) -> Reply {
     server.post(&path, body).await
 }
 
-/// The number of rows of own validation sessions and of messages.
+/// The number of rows of this server's validation sessions and of messages.
 fn rows(server: &TestServer) -> usize {
     ["Proofs", "Outbox"]
         .map(|table| server.local.dynamodb().table(table).unwrap().len())
@@ -85,7 +85,8 @@ async fn ids_01_a_server_that_validates_itself_calls_no_id_server() {
     assert!(id_server.requests().is_empty());
 }
 
-/// IDS-04, 3PID-09: the members of the validation and no others, with the token of the client.
+/// IDS-04, 3PID-09: the identity server receives only the members of the validation and the access
+/// token that the client has for it.
 #[tokio::test]
 async fn ids_05_the_id_server_gets_the_clients_token_and_members() {
     let id_server = IdServer::start("id.example.org");
@@ -120,7 +121,7 @@ async fn ids_05_the_id_server_gets_the_clients_token_and_members() {
     assert_eq!(rows(&server), 0);
 }
 
-/// A link that this server would not follow is not passed on.
+/// A `next_link` that this server would not accept is not passed on.
 #[tokio::test]
 async fn ids_04_the_r0_form_has_no_token_and_no_foreign_link() {
     let id_server = IdServer::start("id.example.org");
@@ -136,8 +137,8 @@ async fn ids_04_the_r0_form_has_no_token_and_no_foreign_link() {
     assert_eq!(seen.body, expected);
 }
 
-/// 3PID-05, 3PID-06: with delegation the requester learns who owns the address, independent of the
-/// setting.
+/// 3PID-05, 3PID-06: with delegation, the response discloses whether the address has an account,
+/// independent of the privacy setting.
 #[tokio::test]
 async fn ids_06_ownership_is_checked_before_delegation() {
     let id_server = IdServer::start("id.example.org");

@@ -1,8 +1,8 @@
 //! Bindings that remain when an account is deactivated: the removal is retried in the background
-//! for a day, while everything else of the account is removed at once (DEACT-11).
+//! for a day, and everything else of the account is removed immediately (DEACT-11).
 #![expect(
     clippy::unwrap_used,
-    reason = "a test that cannot go on may panic, in its helpers too"
+    reason = "a failed expectation must fail the test, in helper functions too"
 )]
 
 use std::{sync::Arc, time::Duration};
@@ -116,7 +116,8 @@ async fn deact_11_unbinding_is_retried_until_it_succeeds() {
     }
 }
 
-/// The last attempt is made after the day, so that it is made even if no worker ran for a day.
+/// The last attempt is made after the day has ended, so that there is at least one attempt even if no
+/// worker ran for a day.
 #[tokio::test]
 async fn deact_11_after_a_day_unbinding_ends_and_the_record_goes() {
     let (log, _guard) = Log::capture();
@@ -144,7 +145,7 @@ async fn deact_11_after_a_day_unbinding_ends_and_the_record_goes() {
 }
 
 /// IDS-02, IDS-03: a server that is no longer trusted is not called. A record that cannot be read
-/// does not keep the account's rows.
+/// does not prevent the removal of the account's rows.
 #[tokio::test]
 async fn deact_11_an_untrusted_server_is_not_called_later_either() {
     let text = |text: &str| json!({ "S": text });
@@ -171,11 +172,11 @@ async fn deact_11_an_untrusted_server_is_not_called_later_either() {
     }
 }
 
-/// The process ends before any one of its calls: another delivery continues, and the result is the
-/// same.
+/// The process ends before one of its calls. Another delivery continues, and the result is the same.
 #[tokio::test]
 async fn an_interrupted_unbinding_is_continued() {
-    // Due rows, lease, account, rows, bindings, removal, status; there is no eighth call.
+    // The calls are due rows, lease, account, rows, bindings, removal and status. There is no
+    // eighth call.
     for (hours, calls, ends) in [
         (0, 1..=8, ["moot", "moot"]),
         (24, 6..=7, ["failed", "moot"]),
@@ -258,7 +259,8 @@ async fn half_of_the_workers_may_wait_for_identity_servers() {
     assert_eq!(purges(&server), ["moot"; 6]);
 }
 
-/// A worker whose time has run out calls no identity server: it would be stopped with its lease.
+/// A worker whose time has run out calls no identity server, because the function would be stopped
+/// while it holds the lease.
 #[tokio::test]
 async fn a_late_worker_leaves_the_unbinding_to_the_next() {
     let [first, ..] = servers();
@@ -279,8 +281,8 @@ async fn a_late_worker_leaves_the_unbinding_to_the_next() {
     assert_eq!(remaining_rows(&server), ["A"]);
 }
 
-/// IDS-12: an address that is bound after the deactivation has read the bindings and before it is
-/// written.
+/// IDS-12: the address is bound after the deactivation has read the bindings and before the
+/// deactivation is written.
 #[tokio::test]
 async fn ids_12_a_binding_during_a_deactivation_is_removed() {
     let [first, ..] = servers();

@@ -1,8 +1,8 @@
 //! Bound addresses when an account is deactivated or an address is removed: every identity server
-//! is called, and none delays the operation.
+//! is called, and no identity server delays the operation.
 #![expect(
     clippy::unwrap_used,
-    reason = "a test that cannot go on may panic, in its helpers too"
+    reason = "a failed expectation must fail the test, in helper functions too"
 )]
 
 use std::sync::Arc;
@@ -27,7 +27,7 @@ const BIND: &str = "/_matrix/client/v3/account/3pid/bind";
 const DELETE: &str = "/_matrix/client/v3/account/3pid/delete";
 pub(crate) const OTHER_SERVER: &str = "alice@elsewhere.example";
 
-/// The body that binds an address, which `id_server` has validated.
+/// Creates a validated session at `id_server` and returns the body of a request that binds its address.
 fn binding(id_server: &IdServer, medium: &str, address: &str) -> Value {
     let sid = format!("session-{}", address.len());
     id_server.session(&sid, "secret", medium, address);
@@ -64,7 +64,7 @@ fn result_in(answer: &Value) -> String {
         .to_owned()
 }
 
-/// The addresses that an identity server was asked to unbind.
+/// The addresses in the unbind requests that an identity server has received.
 pub(crate) fn unbound(id_server: &IdServer) -> Vec<String> {
     let mut addresses: Vec<String> = id_server
         .requests()
@@ -115,7 +115,8 @@ async fn deact_07_each_address_is_unbound_where_it_was_bound() {
     assert_eq!(records(&server), 0);
 }
 
-/// Addresses that are bound elsewhere are unbound too: nobody could do it afterwards.
+/// Addresses that are bound at other identity servers are unbound too, because they cannot be unbound
+/// after the deactivation.
 #[tokio::test]
 async fn deact_06_a_named_server_is_asked_about_every_address() {
     let [first, second, third] = servers();
@@ -261,7 +262,7 @@ async fn acc3_05_a_removed_address_is_unbound_where_it_is_bound() {
     assert!(owned(&server).is_empty());
     assert_eq!(unbound(&first), [ALICE]);
     assert_eq!(records(&server), 2);
-    // A repeated request only has the remaining binding to remove.
+    // A repeated request removes only the remaining binding.
     for id_server in [&first, &second] {
         id_server.clear_requests();
         id_server.set_misbehaviour(None);
@@ -310,7 +311,7 @@ async fn ids_12_nothing_stays_bound_to_a_deactivated_account() {
     assert_eq!(
         first.bindings().len(),
         1,
-        "not yet recorded, so not yet unbound"
+        "the binding is not yet recorded, so it is not yet unbound"
     );
     slow.await.unwrap().error(401, "M_UNKNOWN_TOKEN");
     assert!(first.bindings().is_empty());

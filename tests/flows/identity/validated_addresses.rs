@@ -1,5 +1,5 @@
-//! Addresses that an identity server has validated, used in UIA stages, and the bindings that a
-//! registration with them creates.
+//! Addresses that an identity server has validated: their use in UIA stages, and the bindings that a
+//! registration creates for them.
 use std::{sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
@@ -48,7 +48,7 @@ fn attempt(stage: &str, creds: &Value, session: Option<&str>) -> Value {
     body
 }
 
-/// Tries to register in one request.
+/// Sends a registration in one request, with the credentials of a session.
 async fn sign_up(server: &TestServer, name: &str, creds: &Value, further: &Value) -> Reply {
     let body = with(registration(name), &attempt(EMAIL, creds, None));
     server.register(&with(body, further)).await
@@ -77,7 +77,7 @@ async fn ids_09_an_address_validated_by_an_id_server_is_accepted() {
     let authorization = &id_server.requests()[0].headers["authorization"];
     assert_eq!(*authorization, format!("Bearer {TOKEN}"));
     id_server.validate(sid.as_str().unwrap());
-    // A request that attempts no stage checks again (UIA-18).
+    // A request that attempts no stage causes another check (UIA-18).
     let session_alone = json!({ "auth": { "session": session } });
     let done = server.register(&session_alone).await.ok();
     assert_eq!(done["user_id"], "@alice:localhost");
@@ -88,7 +88,7 @@ async fn ids_09_an_address_validated_by_an_id_server_is_accepted() {
     }
 }
 
-/// IDS-09: old servers answer 200 with an error in the body.
+/// IDS-09: old identity servers send a 200 with an error in the body.
 #[tokio::test]
 async fn ids_09_no_other_response_validates_anything() {
     let id_server = IdServer::start("id.example.org");
@@ -157,7 +157,7 @@ async fn ids_08_an_untrusted_identity_server_is_not_asked() {
     ] {
         let creds = with(creds(&attackers, "2"), &json!({ "id_server": name }));
         refused(sign_up(&server, "alice", &creds, &json!({})).await);
-        // In either spelling of the credentials, and in a list.
+        // The same credentials in the other spelling, in a list.
         let creds = json!([{ "sid": "2", "clientSecret": SECRET, "idServer": name, "idAccessToken": TOKEN }]);
         let body = json!({ "auth": { "type": EMAIL, "threepidCreds": creds } });
         refused(server.register(&with(registration("alice"), &body)).await);
@@ -192,7 +192,8 @@ async fn ids_08_without_delegation_no_other_server_counts() {
     assert!(id_server.requests().is_empty());
 }
 
-/// No identity server is asked about a session of this server, even if the request names one.
+/// A session of this server is not looked up at an identity server, even if the request names an
+/// identity server.
 #[tokio::test]
 async fn ids_08_a_session_of_this_server_is_checked_locally() {
     let id_server = IdServer::start("id.example.org");
@@ -228,7 +229,8 @@ async fn ids_09_a_session_of_an_id_server_makes_one_account() {
         counted.keys().all(|(status, _)| *status < 500),
         "{counted:?}"
     );
-    // The same session now returns another address, which no correct server would do.
+    // The identity server now returns another address for the same session, which a correct
+    // server never does.
     id_server.session("1", SECRET, "email", "other@example.org");
     sign_up(&server, "bob", &creds, &json!({}))
         .await
@@ -338,7 +340,8 @@ async fn reg_26_in_the_r0_form_no_token_is_needed() {
     assert_eq!(lines[1], "POST /_matrix/identity/api/v1/3pid/bind");
 }
 
-/// No identity server knows a session of this server, so the session is not sent to one.
+/// A session of this server does not exist at any identity server, so it is not sent to an identity
+/// server.
 #[tokio::test]
 async fn reg_26_a_session_of_this_server_is_bound_nowhere() {
     let id_server = IdServer::start("id.example.org");
@@ -352,7 +355,7 @@ async fn reg_26_a_session_of_this_server_is_bound_nowhere() {
     assert!(id_server.requests().is_empty());
 }
 
-/// The account is created, whatever the result of the binding is.
+/// The account is created, independent of the result of the binding.
 #[tokio::test]
 async fn reg_26_a_failed_binding_does_not_prevent_registration() {
     for misbehaviour in [

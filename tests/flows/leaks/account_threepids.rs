@@ -1,5 +1,5 @@
 //! Operations on the addresses of an account: the password and the client secret are in no table
-//! and no log; the address and the session ID are in no log, not even that of a failure.
+//! and no log. The address and the session ID are in no log, not even in the log of a failure.
 
 use serde_json::json;
 use test_support::{Log, PASSWORD};
@@ -67,7 +67,7 @@ async fn l4_no_secret_of_an_accounts_addresses_leaks() {
     }
     detector.server.deliver().await;
     detector.search();
-    // A row that the code never writes.
+    // The server never writes such a row, so reading it fails.
     detector.server.expect_faults();
     let key = format!("3PID#email#{ADDRESS}");
     let item =

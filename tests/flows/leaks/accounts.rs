@@ -1,5 +1,5 @@
-//! Changes of the password and the deactivation: the new password, the tokens and the sessions leak
-//! at no moment.
+//! Changes of the password and the deactivation: the new password, the tokens and the session IDs are
+//! in no table and no log after any request.
 
 use serde_json::{Value, json};
 use test_support::{Log, PASSWORD};
@@ -36,7 +36,7 @@ async fn pwd_18_a_new_password_is_nowhere_in_plain_text() {
         let reply = post_as(&detector.server, &alice.token, path, body).await;
         detector.check(&reply)
     };
-    // A completed change, and one that is abandoned.
+    // A completed change and an abandoned change.
     let change = json!({ "new_password": NEW });
     let begun = post(&mut detector, PASSWORD_PATH, &change).await;
     let session = begun["session"].as_str();

@@ -1,5 +1,5 @@
-//! Identity servers: access tokens for them and the client secrets of their sessions are in no
-//! table and no log; addresses and session IDs are in no log.
+//! Identity servers: their access tokens and the client secrets of their sessions are in no table and
+//! no log. Addresses and session IDs are in no log.
 
 use std::time::Duration;
 
@@ -72,8 +72,8 @@ async fn live_account(detector: &mut LeakDetector, id_server: &IdServer) {
     }
 }
 
-/// Bob registers while the identity server works and deactivates the account while it fails; the
-/// binding is removed in the background.
+/// Bob registers while the identity server works and deactivates the account while the identity server
+/// fails. The binding is removed in the background.
 async fn deactivated_account(
     detector: &mut LeakDetector,
     id_server: &IdServer,

@@ -1,4 +1,4 @@
-//! Logins, refreshes and logouts.
+//! Logins, refreshes and logouts: passwords and tokens.
 
 use serde_json::{Value, json};
 use test_support::{Log, PASSWORD};
@@ -16,7 +16,8 @@ use crate::{
 
 const WRONG: &str = "marker of a wrong passwörd & 5 kites";
 
-/// TOK-18, incident 22 (logs): neither passwords, right or wrong, nor the tokens of any pair.
+/// TOK-18, incident 22 (logs): neither right nor wrong passwords nor the tokens of any pair are in a
+/// table or a log line.
 #[tokio::test]
 async fn tok_18_no_password_and_no_token_of_a_login_leaks() {
     let (log, _guard) = Log::capture();

@@ -2,7 +2,7 @@
 //! table and no log; the address and the session ID are in no log.
 #![expect(
     clippy::unwrap_used,
-    reason = "a test that cannot go on may panic, in its helpers too"
+    reason = "a failed expectation must fail the test, in helper functions too"
 )]
 
 mod messages;
@@ -36,7 +36,7 @@ const FAILING_FUNCTIONS: [&str; 3] = [
 ];
 const NEXT_LINK: &str = "https://app.example.org/marker-next-link?client_secret=marker-inside";
 
-/// A leak detector that knows every secret in advance.
+/// Starts a leak detector with all secrets that are known in advance.
 async fn detector(offered: &str, log: &Log, more: &[(&str, &str)]) -> LeakDetector {
     let hosts = ("GATEHOUSE_NEXT_LINK_HOSTS", "app.example.org");
     let settings = [&[flows(offered), MAIL, SMS, hosts], more].concat();
@@ -51,12 +51,12 @@ async fn detector(offered: &str, log: &Log, more: &[(&str, &str)]) -> LeakDetect
     detector
 }
 
-/// Requests a message, and adds the secrets that are derived from the session.
+/// Requests a message for a sign-up and adds the secrets that are derived from the session.
 async fn ask(detector: &mut LeakDetector, body: &Value) -> ValidationSession {
     request_token_for(detector, "register", body).await
 }
 
-/// Requests a message for this purpose, and adds the secrets that are derived from the session.
+/// Requests a message for this purpose and adds the secrets that are derived from the session.
 async fn request_token_for(
     detector: &mut LeakDetector,
     purpose: &str,
@@ -162,7 +162,10 @@ async fn l4_no_secret_of_a_validation_leaks() {
     assert!(answer["access_token"].is_string(), "{answer}");
     assert_not_in_sessions(&detector.server, &[ADDRESS, NUMBER.1, &mail.sid, &text.sid]);
     assert!(log.text().contains("requestToken"), "the log is captured");
-    assert!(log.text().contains("sent"), "deliver's too");
+    assert!(
+        log.text().contains("sent"),
+        "the log of deliver is captured too"
+    );
 }
 
 /// L4: on the fallback pages, the server itself creates the client secret.
@@ -245,7 +248,7 @@ async fn l4_no_secret_of_a_validation_is_in_the_log_of_a_failure() {
             .register(&with(registration, &validation.attempt(None)))
             .await;
     }
-    // Providers that fail, tables that fail, and then an expired session.
+    // First the providers fail, then the tables, and then the session has expired.
     detector.server.expect_faults();
     for kind in [
         FaultKind::Rejected,

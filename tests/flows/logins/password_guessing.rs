@@ -29,7 +29,7 @@ async fn log_in(server: &TestServer, from: IpAddr, name: &str, password: &str) -
     server.send_from(from, request).await
 }
 
-/// Ten attempts from each of ten networks: the quota of all networks together.
+/// Exhausts the quota of all networks together with ten attempts from each of ten networks.
 async fn exhaust(server: &TestServer, name: &str) {
     for network in 0..10 {
         for _ in 0..10 {
@@ -58,7 +58,7 @@ async fn l15_limits_are_equal_for_existing_and_unknown_accounts() {
     log_in(&server, from_other_network(200), "bob", PASSWORD)
         .await
         .ok();
-    // One more every ten minutes.
+    // The quota regains one attempt every ten minutes.
     server.advance(Duration::from_mins(10));
     let reply = log_in(&server, from_other_network(201), "alice", "wrong").await;
     reply.error(403, "M_FORBIDDEN");
@@ -66,8 +66,8 @@ async fn l15_limits_are_equal_for_existing_and_unknown_accounts() {
     reply.error(429, "M_LIMIT_EXCEEDED");
 }
 
-/// The attempts of others do not block the owner in a network from which the owner has logged in
-/// during the last thirty days.
+/// Attempts from other networks do not block a login from a network from which the account owner has
+/// logged in during the last thirty days.
 #[tokio::test]
 async fn l15_the_owner_may_log_in_from_a_trusted_network() {
     let server = TestServer::with(&[LIMITS]).await;
@@ -83,8 +83,8 @@ async fn l15_the_owner_may_log_in_from_a_trusted_network() {
     for _ in 0..3 {
         log_in(&server, HOME, "alice", PASSWORD).await.ok();
     }
-    // A network is trusted for one account only; and bob's network is not, because bob was not
-    // logged in.
+    // A network is trusted for one account only. Bob's network is not trusted for bob, because the
+    // registration did not log bob in.
     let body = json!({
         "username": "bob", "password": PASSWORD, "inhibit_login": true,
         "auth": { "type": "m.login.dummy" },
@@ -94,22 +94,22 @@ async fn l15_the_owner_may_log_in_from_a_trusted_network() {
     exhaust_with(&server, "bob").await;
     let reply = log_in(&server, HOME, "bob", PASSWORD).await;
     reply.error(429, "M_LIMIT_EXCEEDED");
-    // Attempts are limited there too, with the same response as elsewhere: a neighbour does not
-    // learn who logs in from this network.
+    // Attempts are limited in a trusted network too, with the same response as elsewhere, so that
+    // other users of the network do not learn which accounts log in from it.
     for _ in 0..10 {
         let reply = log_in(&server, HOME, "alice", "wrong").await;
         reply.error(429, "M_LIMIT_EXCEEDED");
     }
     let reply = log_in(&server, HOME, "alice", PASSWORD).await;
     reply.error(429, "M_LIMIT_EXCEEDED");
-    // Only a login makes a network trusted, and for a month.
+    // Only a login makes a network trusted, and only for thirty days.
     server.advance(Duration::from_hours(24 * 30));
     exhaust(&server, "alice").await;
     let reply = log_in(&server, HOME, "alice", PASSWORD).await;
     reply.error(429, "M_LIMIT_EXCEEDED");
 }
 
-/// Ten attempts from each of ten other networks with full quotas.
+/// Like [`exhaust`], from ten other networks with full quotas.
 async fn exhaust_with(server: &TestServer, name: &str) {
     for network in 100..110 {
         for _ in 0..10 {
@@ -173,7 +173,7 @@ async fn l15_an_accounts_addresses_share_one_quota() {
     }
 }
 
-/// The attempts of others do not block the owner in the network of the sign-up, of a password
+/// Attempts from other networks do not block a login from the network of the sign-up, of a password
 /// change or of a reset.
 #[tokio::test]
 async fn l15_sign_up_and_password_change_make_a_network_trusted() {
@@ -210,8 +210,8 @@ async fn l15_sign_up_and_password_change_make_a_network_trusted() {
     assert!(!bob.is_valid(&server).await);
 }
 
-/// A stolen token gives hardly more attempts from many networks than from one; attempts without a
-/// token do not consume that quota.
+/// A stolen token allows one hundred attempts from all networks together. Requests with a forged token
+/// do not consume that quota.
 #[tokio::test]
 async fn l15_a_stolen_token_gains_nothing_from_more_networks() {
     let server = TestServer::with(&[LIMITS]).await;
@@ -272,8 +272,8 @@ async fn l15_a_stolen_token_gains_nothing_from_more_networks() {
     reply.ok();
 }
 
-/// A request that hashes no password consumes no attempt: a replay of a finished request, an
-/// incomplete stage.
+/// A request that hashes no password consumes no attempt, for example the replay of a finished request
+/// or an incomplete stage.
 #[tokio::test]
 async fn l15_a_request_without_a_hash_consumes_no_attempt() {
     let server = TestServer::with(&[LIMITS]).await;

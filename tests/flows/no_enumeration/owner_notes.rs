@@ -16,7 +16,7 @@ use crate::flows::support::{
     users,
 };
 
-/// Text that a requester sends and would like the owner to read.
+/// A link that an attacker sends and that must not reach the owner.
 const NEXT_LINK: &str = "https://evil.example.com/prize";
 
 async fn with_owner(medium: Medium) -> TestServer {
@@ -55,7 +55,7 @@ async fn threepid_05_the_owner_of_an_address_is_notified_once_a_day() {
                 server.advance(Duration::from_hours(next));
             }
         }
-        // A note to one address does not consume the quota of another.
+        // A note to one address does not consume the quota of another address.
         let other = medium.ask(1, "secret", 1);
         request_message(&server, &other).await.ok();
         assert_eq!(server.deliver().await, 1);
@@ -105,15 +105,15 @@ async fn threepid_05_the_owners_text_message_is_neutral() {
     assert_eq!(notice.to.trim_start_matches('+'), NUMBERS[0]);
     let text = all_text(notice);
     assert!(text.contains("localhost"), "{text}");
-    // The number may have been reassigned: the text contains no account, no reset, no code and no
-    // link.
+    // The number may have been reassigned, so the text mentions no account and no reset and contains
+    // no code and no link.
     for word in ["already", "assword", "reset", "theowner", "://", "#", "@"] {
         assert!(!text.contains(word), "{word} in {text}");
     }
     assert!(!text.bytes().any(|b| b.is_ascii_digit()), "{text}");
 }
 
-/// The session of a requester, and its row.
+/// The ID of a requester's session, and the row of the session.
 async fn requester(server: &TestServer, medium: Medium, secret: &str) -> (String, Value) {
     let sid = session(server, &medium.ask(0, secret, 1)).await;
     let row = row(server, "Proofs", &sid);
@@ -125,7 +125,7 @@ async fn threepid_05_a_session_for_a_known_address_never_validates() {
     for (medium, whose) in [
         (Medium::Mail, 0),
         (Medium::Text, 0),
-        // The control: it validates with a free address.
+        // The control: a session for a free address can be validated.
         (Medium::Mail, 1),
         (Medium::Text, 1),
     ] {
@@ -157,8 +157,8 @@ async fn threepid_05_a_session_for_a_known_address_never_validates() {
             assert_eq!(confirm(&server, &refusal).await.status, 400);
         }
         server.register(&poll).await.refused("M_UNAUTHORIZED");
-        // The session does not validate after the next send attempt either, whether that notifies
-        // the owner or not.
+        // The session cannot be validated after the next send attempt either, independent of whether
+        // the owner is notified.
         request_message(&server, &medium.ask(0, "secret", 2))
             .await
             .ok();
@@ -168,7 +168,7 @@ async fn threepid_05_a_session_for_a_known_address_never_validates() {
     }
 }
 
-/// A released address has a row with its former owner.
+/// The claim of the address was removed, but the row in the partition of its former owner is left.
 #[tokio::test]
 async fn threepid_68_a_released_address_is_free_for_everybody() {
     for medium in [Medium::Mail, Medium::Text] {
@@ -212,7 +212,7 @@ async fn threepid_64_a_look_alike_is_sent_to_the_folded_address() {
         ("\u{17f}am@example.org", "sam@example.org"),
     ] {
         let server = test_server(&[]).await;
-        // First the address has no account, ...
+        // The address has no account yet.
         let sid = session(&server, &mail_to(typed, "secret", 1)).await;
         server.deliver().await;
         let messages = server.messages();
@@ -222,7 +222,7 @@ async fn threepid_64_a_look_alike_is_sent_to_the_folded_address() {
         let body = registration_with("owner", MAIL_STAGE, &sid, "secret");
         server.register(&body).await.ok();
         server.local.outbox().clear();
-        // ... and then it has one.
+        // The address now has an account.
         for (number, typed) in [typed, address].into_iter().enumerate() {
             let secret = format!("secret{number}");
             request_message(&server, &mail_to(typed, &secret, 1))

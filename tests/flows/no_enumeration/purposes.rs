@@ -1,9 +1,8 @@
 //! No account enumeration with messages for a reset and for an address to be added: 3PID-06,
-//! 3PID-07, 3PID-15. Only a person who reads the messages to an address learns whether it has an
-//! account.
+//! 3PID-07, 3PID-15. Only the messages to an address disclose whether the address has an account.
 #![expect(
     clippy::unwrap_used,
-    reason = "a test that cannot go on may panic, in its helpers too"
+    reason = "a failed expectation must fail the test, in helper functions too"
 )]
 
 use std::time::Duration;
@@ -20,7 +19,7 @@ const PURPOSES: [&str; 2] = [RESET, ADD];
 const ALL_PURPOSES: [&str; 3] = [REGISTER, RESET, ADD];
 const MEDIA: [Medium; 2] = [Medium::Mail, Medium::Text];
 
-/// Everything that a client can try with an address without access to its messages.
+/// Sends every request that a client can send for an address without access to its messages.
 async fn try_everything(requester: &mut Requester<'_>, purpose: &str, medium: Medium) {
     let server = requester.server;
     let parameters = |attempt| medium.ask(0, "attacker", attempt);
@@ -68,8 +67,8 @@ async fn try_everything(requester: &mut Requester<'_>, purpose: &str, medium: Me
     assert_eq!(answer["sid"], sid, "L1: a new session");
 }
 
-/// A server with an account that has the address with this index, after the first request of each
-/// function, which reads more than the others.
+/// Starts a server with an account that has the address with this index. The first request of each
+/// function is sent here, because it reads more than the later ones.
 async fn with_owner(
     purpose: &str,
     medium: Medium,
@@ -115,7 +114,7 @@ async fn assert_same_for_known_and_unknown(settings: &[(&str, &str)]) {
     }
 }
 
-/// The responses are equal in every byte, and the DynamoDB calls are the same, as for a sign-up.
+/// As for a sign-up, the responses are equal byte by byte, and the DynamoDB calls are the same.
 #[tokio::test]
 async fn threepid_15_no_purpose_distinguishes_known_addresses() {
     assert_same_for_known_and_unknown(&[]).await;
@@ -126,7 +125,7 @@ async fn threepid_15_no_purpose_has_other_quotas_for_known_addresses() {
     assert_same_for_known_and_unknown(&[LIMITED]).await;
 }
 
-/// Every header is equal too, also while the quotas are exhausted.
+/// All responses and headers are equal, including the responses while the quotas are exhausted.
 #[tokio::test]
 async fn threepid_15_for_every_purpose_message_quotas_are_equal() {
     for purpose in ALL_PURPOSES {
@@ -196,13 +195,13 @@ async fn threepid_15_no_request_for_any_purpose_reads_the_owner() {
                 seen: Vec::new(),
             };
             try_everything(&mut requester, purpose, medium).await;
-            // `deliver` does read it, and fails.
+            // `deliver` reads the row and fails.
             assert!(server.messages().is_empty(), "{purpose}, {medium:?}");
         }
     }
 }
 
-/// 3PID-05, 3PID-07: with the setting to disclose ownership, the response says so before anything is
+/// 3PID-05, 3PID-07: if the server discloses ownership, the request is rejected before anything is
 /// written or sent.
 #[tokio::test]
 async fn threepid_06_disclosure_answers_without_a_message() {

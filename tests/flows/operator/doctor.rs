@@ -1,7 +1,7 @@
-//! `doctor`, with the embedded services.
+//! The command `doctor` with the embedded services.
 #![expect(
     clippy::unwrap_used,
-    reason = "a test that cannot go on may panic, in its helpers too"
+    reason = "a failed expectation must fail the test, in helper functions too"
 )]
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -18,7 +18,7 @@ use test_support::{NOW, TestServer};
 
 use crate::flows::support::threepid_helpers::{MAIL, SMS};
 
-/// The report of the command, and whether every check passed.
+/// Runs `doctor` and returns its report, and whether every check passed.
 async fn examine(admin: &Admin) -> (Value, bool) {
     let cli = gatehouse_admin::Cli::try_parse_from(["gatehouse-admin", "doctor"]).unwrap();
     let report = Box::pin(admin.run(&cli.command)).await.unwrap();
@@ -40,7 +40,7 @@ fn states(report: &Value) -> BTreeMap<String, Vec<String>> {
     states
 }
 
-/// A server with the present time; otherwise the check of the clock would fail.
+/// The admin CLI with the present time, because the check of the clock fails with the time of the tests.
 fn now(server: &TestServer) -> Admin {
     Admin {
         clock: Arc::new(SystemClock),
@@ -101,7 +101,7 @@ async fn another_secret_is_reported_and_the_previous_one_named() {
     };
     let (strange, well) = found(KeyRing::new(root(9), None)).await;
     assert_eq!((strange, well), (vec!["fail".to_owned()], false));
-    // A second token, made with the previous secret, and then both key rings at once.
+    // There is now a second token, which was made with another secret.
     let other = Admin {
         keys: KeyRing::new(root(9), None),
         ..now(&server)
@@ -124,7 +124,7 @@ async fn another_secret_is_reported_and_the_previous_one_named() {
     assert_eq!((old, well), (vec!["warn".to_owned()], true));
 }
 
-/// The token in the list of registration tokens that was made with this server's own secret.
+/// The sort key of the registration token that was made with this server's secret.
 fn first_token(server: &TestServer) -> String {
     let rows = server
         .local
@@ -141,7 +141,7 @@ fn first_token(server: &TestServer) -> String {
         .unwrap()
 }
 
-/// The operator has the name of the secret and the permission to read it, not its contents.
+/// The operator needs only the name of the secret and the permission to read it.
 #[tokio::test]
 async fn the_secret_is_read_where_the_functions_read_it() {
     let server = TestServer::new().await;

@@ -1,7 +1,7 @@
 //! The import of users of another server, with their password hashes.
 #![expect(
     clippy::unwrap_used,
-    reason = "a test that cannot go on may panic, in its helpers too"
+    reason = "a failed expectation must fail the test, in helper functions too"
 )]
 
 use std::{fmt::Write, path::PathBuf, sync::Arc};
@@ -23,7 +23,7 @@ use crate::{
     },
 };
 
-/// The password of every hash below; the hashes were made by Python's bcrypt and passlib.
+/// The password of every hash below. The hashes were made with Python's bcrypt and passlib.
 const OSTRICH: &str = "ostrich lamp 8 quarrel";
 const BCRYPT: &str = "$2b$04$.LsJnLhDQre2rTGMNnvhNuE0kjlX02e0N7ugdlnyx3724o6u2BURa";
 const PEPPERED: &str = "$2b$04$0PJjPh38QjyWwVV3PD9hO.GR49B4N0nR.wO6lcDQW7RGLol5.jGqG";
@@ -47,7 +47,7 @@ impl File {
         self.1.to_str().unwrap()
     }
 
-    /// The command's report, and whether it succeeded.
+    /// Imports the file and returns the report of the command, and whether the command succeeded.
     async fn import(&self, server: &TestServer, options: &[&str]) -> (Value, bool) {
         let all = [&["users", "import", self.path()], options].concat();
         let report = run_operator(server, &all).await.unwrap();
@@ -55,7 +55,7 @@ impl File {
     }
 }
 
-/// `new`, `imported_before` and the invalid lines.
+/// The members `new` and `imported_before` of a report, and the numbers of the invalid lines.
 fn tally(report: &Value) -> (u64, u64, Vec<u64>) {
     let faults = report["faults"].as_array().unwrap().iter();
     let lines = faults.map(|fault| fault["line"].as_u64().unwrap());
@@ -132,7 +132,7 @@ async fn users_are_imported_and_their_first_login_renews_the_hash() {
         let taken = json!({ "username": name, "password": OTHER_PASSWORD, "auth": { "type": "m.login.dummy" } });
         server.register(&taken).await.error(400, "M_USER_IN_USE");
     }
-    // A second import does not touch users that exist, whatever has changed since.
+    // A second import does not change users that exist, even if they have changed since the first.
     let (report, well) = file.import(&server, &[]).await;
     assert!(well);
     assert_eq!(tally(&report), (0, 4, vec![]));
@@ -147,7 +147,7 @@ async fn uia_40_an_imported_password_completes_the_stage() {
     File::new("users.jsonl", &line).import(&server, &[]).await;
     let reset = json!({ "new_password": OTHER_PASSWORD });
     let device = Device::of(&try_login(&server, "alice", OSTRICH).await.ok());
-    // The user after the first login, and the user before it.
+    // The first round has the renewed hash of the first login, the second has the imported hash.
     for _ in 0..2 {
         let wrong = with_auth(reset.clone(), password_of("alice", "wrong", None));
         device
@@ -180,7 +180,7 @@ async fn the_pepper_of_the_other_server_is_a_setting_in_no_row() {
     let (_, well) = file.import(&server, &["--peppered"]).await;
     assert!(well);
     assert!(!server.dump().contains(PEPPER.1));
-    // A hash that was made without the pepper, contrary to the operator's option.
+    // Bob's hash was made without the pepper, contrary to the operator's option.
     try_login(&server, "bob", OSTRICH)
         .await
         .error(403, "M_FORBIDDEN");
@@ -261,8 +261,7 @@ async fn taken_names_and_addresses_are_reported_and_others_imported() {
     assert_eq!(claims(&server).values().collect::<Vec<_>>(), ["bob"]);
 }
 
-/// After an interruption at any call, and after concurrent runs, each user exists once and
-/// completely.
+/// After an interruption and after concurrent runs, each user exists once and completely.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_interrupted_import_continues_where_it_was() {
     let server = Arc::new(TestServer::new().await);

@@ -1,4 +1,4 @@
-//! Passwords that the operator resets.
+//! Password resets by the operator: one-time passwords and links.
 
 use serde_json::{Value, json};
 use test_support::{PASSWORD, TestServer};
@@ -60,7 +60,7 @@ async fn a_link_from_the_operator_leads_to_a_new_password() {
     assert!(link.starts_with(&url), "{link}");
     let mut body = made["then"]["body"].clone();
     body["new_password"] = OTHER_PASSWORD.into();
-    // The reset is done when the button of its page is pressed, and only once.
+    // The reset can be completed only after the button of the page was pressed, and only once.
     server
         .post(PASSWORD_PATH, &body)
         .await
@@ -75,7 +75,7 @@ async fn a_link_from_the_operator_leads_to_a_new_password() {
         .post(PASSWORD_PATH, &body)
         .await
         .refused("M_UNAUTHORIZED");
-    // No mail is sent except the notification.
+    // No e-mail is sent except the notification.
     server.deliver().await;
     assert_eq!(server.messages().len(), before + 1);
     let secrets = [link, made["client_secret"].as_str().unwrap()];

@@ -1,4 +1,4 @@
-//! Showing, locking, suspending and deactivating an account.
+//! Commands that show, lock, suspend and deactivate an account.
 
 use std::{sync::Arc, time::Duration};
 
@@ -78,8 +78,8 @@ async fn showing_an_account_discloses_no_secret() {
     }
 }
 
-/// TOK-14, TOK-15: the command causes every response of the endpoints about locked and suspended
-/// accounts. A lock takes precedence over a suspension, and repeating a command changes nothing.
+/// TOK-14, TOK-15: the responses of the endpoints follow the commands. A lock takes precedence over a
+/// suspension, and repeating a command changes nothing.
 #[tokio::test]
 async fn tok_14_locks_and_suspensions_begin_and_end() {
     let server = TestServer::new().await;
@@ -110,7 +110,7 @@ async fn tok_14_locks_and_suspensions_begin_and_end() {
     assert_eq!(shown["status"], "suspended");
     assert!(users(&["unsuspend", "alice"]).await);
     assert!(!users(&["unsuspend", "alice"]).await);
-    // The next lock keeps nothing of the previous one.
+    // The suspension before the previous lock does not return after the next lock.
     assert!(users(&["lock", "alice"]).await && users(&["unlock", "alice"]).await);
     let shown = admin_run(&server, &["users", "show", "alice"]).await;
     assert_eq!(shown["status"], "active");
@@ -171,7 +171,7 @@ async fn the_operator_deactivates_an_account_as_its_user_would() {
     );
 }
 
-/// IDS-12: the command calls no identity server; the worker that removes the rows also removes the
+/// IDS-12: the command calls no identity server. The worker that removes the rows also removes the
 /// bindings.
 #[tokio::test]
 async fn ids_12_the_operators_deactivation_removes_bindings_later() {
@@ -183,7 +183,7 @@ async fn ids_12_the_operators_deactivation_removes_bindings_later() {
     assert_eq!(shown["bindings"][0]["address"], OTHER_SERVER);
     admin_run(&server, &["users", "deactivate", "alice", "--yes"]).await;
     assert!(unbound(&id_server).is_empty());
-    // The stream event waits for no identity server; the scheduled run calls it.
+    // The identity server is called by the scheduled run, not on the stream event.
     server.deliver().await;
     assert!(unbound(&id_server).is_empty());
     server.advance(Duration::from_mins(2));
@@ -192,7 +192,7 @@ async fn ids_12_the_operators_deactivation_removes_bindings_later() {
     assert_eq!(rows_of(&server, "alice").len(), 1);
 }
 
-/// Its user cannot deactivate a locked account; the operator can.
+/// The account owner cannot deactivate a locked account, but the operator can.
 #[tokio::test]
 async fn only_the_operator_deactivates_a_locked_account() {
     let server = TestServer::new().await;
@@ -202,7 +202,7 @@ async fn only_the_operator_deactivates_a_locked_account() {
     assert!(!alice.is_valid(&server).await);
 }
 
-/// If a lock and a deactivation race, the deactivation wins.
+/// If a lock and a deactivation are concurrent, the account is deactivated.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_lock_reactivates_an_account() {
     let server = Arc::new(TestServer::new().await);

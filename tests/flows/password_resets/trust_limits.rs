@@ -1,5 +1,5 @@
-//! The limits of a reset: it does not reactivate or unlock an account, trusts a phone number for a
-//! limited time, and invalidates everything that was started before.
+//! The limits of a reset: it does not unlock an account, a phone number is accepted only for a limited
+//! time, and everything that was started before the reset is invalidated.
 
 use std::time::Duration;
 
@@ -18,7 +18,8 @@ use crate::{
     },
 };
 
-/// Incident 31 (account pre-hijacking): after a reset nothing that was started before works.
+/// Incident 31 (account pre-hijacking): nothing that was started before a reset can be completed after
+/// it.
 #[tokio::test]
 async fn incident_31_nothing_started_before_a_reset_survives_it() {
     let server = TestServer::with(&ADDRESSES).await;
@@ -31,7 +32,7 @@ async fn incident_31_nothing_started_before_a_reset_survives_it() {
         )
         .await;
     let (_, end) = mallory.begin(&server, DEACTIVATE_PATH, &json!({})).await;
-    // A second, validated session, and a third, pending one.
+    // Mallory also has a validated session and a pending session for a reset.
     let early = request_reset_token(&server, EMAIL, ALICE, "early").await;
     early.validate(&server).await;
     let pending = request_reset_token(&server, EMAIL, ALICE, "pending").await;
@@ -85,7 +86,7 @@ async fn incident_31_nothing_started_before_a_reset_survives_it() {
     assert!(owner.is_valid(&server).await && !mallory.is_valid(&server).await);
 }
 
-/// A locked account is not unlocked by a mail; the password of a suspended account may be reset.
+/// The password of a locked account cannot be reset. The password of a suspended account can be reset.
 #[tokio::test]
 async fn tok_14_a_locked_account_stays_locked() {
     let server = TestServer::with(&ADDRESSES).await;
@@ -124,7 +125,7 @@ async fn pwd_05_a_number_alone_is_trusted_for_a_limited_time() {
     server.advance(366 * DAY);
     let validation = request_reset_token(&server, MSISDN, NUMBER.0, "late").await;
     validation.validate(&server).await;
-    // The account gets an e-mail address in between.
+    // The account gets an e-mail address before the number is used.
     let add = json!({ "email": "bob@example.org", "client_secret": "add", "send_attempt": 1 });
     let path = "/_matrix/client/v3/account/3pid/email/requestToken";
     let adding = server.post(path, &add).await.ok();

@@ -1,4 +1,4 @@
-//! Every operation that changes or deactivates an account or its devices.
+//! The scenario with every operation that changes or deactivates an account or its devices.
 
 use std::collections::BTreeSet;
 
@@ -17,7 +17,8 @@ use crate::flows::support::{
     threepid_helpers::{ALICE, EMAIL, MSISDN, NUMBER},
 };
 
-/// The password stage in a session, identified by the address, so that its owner is looked up.
+/// The password stage in a session. It identifies the user by an address, so that the owner of the
+/// address is looked up.
 fn by_address(session: Option<&str>) -> serde_json::Value {
     json!({
         "type": "m.login.password", "password": PASSWORD, "session": session,
@@ -84,7 +85,7 @@ pub(super) async fn scenario() -> BTreeSet<Use> {
     let (_, session) = bob.begin(&server, DEACTIVATE_PATH, &json!({})).await;
     let last = with_auth(json!({}), password_of("bob", PASSWORD, Some(&session)));
     bob.post(&server, DEACTIVATE_PATH, &last).await.ok();
-    // With an invalid token, each looks up the response to its duplicate.
+    // If the token is invalid, each function looks for the stored response to a duplicate.
     let late = json!({ "devices": [], "auth": { "session": session } });
     for path in [DEACTIVATE_PATH, PASSWORD_PATH, DELETE_DEVICES_PATH] {
         let reply = bob.post(&server, path, &late).await;

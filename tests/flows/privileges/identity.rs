@@ -24,9 +24,9 @@ use crate::{
     },
 };
 
-/// An address is validated by an identity server, bound at registration and by its user, unbound,
-/// and validated again for a reset; another binding is removed after the deactivation. Limits are
-/// on.
+/// An identity server validates an address. The address is bound at registration and by its user,
+/// unbound, and validated again for a reset. Another binding is removed after the deactivation. Limits
+/// are on.
 pub(super) async fn scenario() -> BTreeSet<Use> {
     let id_server = IdServer::start("id.example.org");
     let settings = [
@@ -39,7 +39,7 @@ pub(super) async fn scenario() -> BTreeSet<Use> {
     start_every_function(&server).await;
     id_server.session("1", "secret", "email", ALICE);
     id_server.session("2", "secret", "email", ALICE);
-    let proof = |sid: &str| {
+    let creds = |sid: &str| {
         json!({
             "type": EMAIL,
             "threepid_creds": {
@@ -48,7 +48,7 @@ pub(super) async fn scenario() -> BTreeSet<Use> {
             },
         })
     };
-    let further = json!({ "auth": proof("1"), "bind_email": true });
+    let further = json!({ "auth": creds("1"), "bind_email": true });
     let user = server
         .register(&with(registration("alice"), &further))
         .await
@@ -66,7 +66,7 @@ pub(super) async fn scenario() -> BTreeSet<Use> {
         let path = format!("{}/account/3pid/{end}", PREFIXES[1]);
         post_as(&server, token, &path, &body).await.ok();
     }
-    // An application service does the same for its users.
+    // An application service binds and unbinds for its users.
     register_as(&server, &bridge, "irc_alice").await.ok();
     for end in ["bind", "unbind"] {
         let path = format!(
@@ -75,7 +75,7 @@ pub(super) async fn scenario() -> BTreeSet<Use> {
         );
         post_as(&server, &bridge, &path, &json!({})).await;
     }
-    let reset = json!({ "auth": proof("2"), "new_password": OTHER_PASSWORD });
+    let reset = json!({ "auth": creds("2"), "new_password": OTHER_PASSWORD });
     server.post(PASSWORD_PATH, &reset).await.ok();
     let alice = log_in(&server, "alice", OTHER_PASSWORD).await;
     bind(&server, &alice, &id_server, "email", ALICE).await;

@@ -1,4 +1,4 @@
-//! Every operation with a message for an account.
+//! The scenario with every message for an account.
 
 use std::collections::BTreeSet;
 
@@ -10,8 +10,8 @@ use crate::flows::support::mail_helpers::{
     session_for, submit_code, test_server, text_to,
 };
 
-/// With disclosure of ownership or without: addresses with and without an account, by mail and by
-/// text message, for a reset and to be added.
+/// Requests messages for a reset and for an addition, by e-mail and by text message, for addresses with
+/// and without an account, and with or without disclosure of ownership.
 pub(super) async fn scenario(privacy: &str) -> BTreeSet<Use> {
     let server = test_server(&[LIMITED, ("GATEHOUSE_THREEPID_PRIVACY", privacy)]).await;
     start_every_function(&server).await;

@@ -1,8 +1,8 @@
-//! Devices and their tokens: every login, every logout, the first use of a refreshed token at every
-//! endpoint that takes one, and the removal of logged-out devices.
+//! The scenario with devices and their tokens: every login, every logout, the first use of a refreshed
+//! token at every endpoint that accepts a token, and the removal of logged-out devices.
 #![expect(
     clippy::unwrap_used,
-    reason = "a test that cannot go on may panic, in its helpers too"
+    reason = "a failed expectation must fail the test, in helper functions too"
 )]
 
 use std::{collections::BTreeSet, time::Duration};
@@ -22,7 +22,7 @@ use crate::{
     },
 };
 
-/// Endpoints that take a user's token, with the body of `POST` or `PUT`.
+/// The methods and paths of endpoints that accept a user's token.
 const UIA_PROTECTED: [(&str, &str); 7] = [
     ("GET", "account/whoami"),
     ("GET", "capabilities"),
@@ -33,7 +33,7 @@ const UIA_PROTECTED: [(&str, &str); 7] = [
     ("GET", "account/3pid"),
 ];
 
-/// `POST` endpoints that take a token; their bodies are rejected.
+/// `POST` endpoints that accept a token. The test sends an empty object, which is rejected.
 const POSTED: [&str; 8] = [
     "delete_devices",
     "account/password",
@@ -51,7 +51,7 @@ async fn log_in(server: &TestServer, device: &str) -> Value {
     server.post(LOGIN, &body).await.ok()
 }
 
-/// A token that has never been used.
+/// Returns an access token of a refresh that has never been used.
 async fn unused_token(server: &TestServer, device: &str) -> String {
     let pair = log_in(server, device).await;
     let body = json!({ "refresh_token": pair["refresh_token"] });
@@ -73,8 +73,8 @@ pub(super) fn exhaust_attempts(server: &TestServer, key: &str) {
     );
 }
 
-/// Password checks without a token when the attempts of all networks together are exhausted: the
-/// functions read whether the network is trusted.
+/// Causes password checks without a token while the attempts of all networks together are exhausted, so
+/// that the functions read whether the network is trusted.
 async fn log_in_with_exhausted_attempts(server: &TestServer) {
     server.advance(Duration::from_hours(1));
     exhaust_attempts(server, "alice");

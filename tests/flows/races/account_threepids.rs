@@ -1,6 +1,6 @@
 //! Concurrent requests about the addresses of accounts: an address has one owner, a validated
-//! session is spent once, an account has at most sixteen addresses, and a request that comes second
-//! gets an error.
+//! session is spent once, an account has at most sixteen addresses, and the request that is written
+//! second gets an error.
 
 use std::{sync::Arc, time::Duration};
 
@@ -31,7 +31,7 @@ const MANY: usize = 40;
 /// A request: token, path and body.
 type Sent = (String, &'static str, Value);
 
-/// Sends these concurrently.
+/// Sends these requests concurrently.
 async fn send(server: &Arc<TestServer>, requests: &[Sent]) -> Vec<Reply> {
     at_once(requests.len(), |number| {
         let server = Arc::clone(server);
@@ -47,7 +47,7 @@ async fn send(server: &Arc<TestServer>, requests: &[Sent]) -> Vec<Reply> {
     .await
 }
 
-/// A request to add the address of these credentials, with one form or the other.
+/// A request to add the address of these credentials, with UIA or with the deprecated form.
 fn addition(token: &str, name: &str, creds: &Value, uia_request: bool) -> Sent {
     let token = token.to_owned();
     if uia_request {
@@ -57,7 +57,7 @@ fn addition(token: &str, name: &str, creds: &Value, uia_request: bool) -> Sent {
     }
 }
 
-/// Every user has a validated session, and one gets the address.
+/// Every user has a validated session of the same address, and the address is added to one account.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn threepid_68_concurrent_additions_give_an_address_one_owner() {
     let _serial = serial().await;
@@ -78,7 +78,7 @@ async fn threepid_68_concurrent_additions_give_an_address_one_owner() {
         assert_eq!(
             validations_in(&server, "validated"),
             2,
-            "the losers' sessions are not spent"
+            "the sessions of the rejected requests are not spent"
         );
     }
 }
@@ -144,8 +144,7 @@ async fn uia_15_an_addition_sent_many_times_is_made_once() {
     }
 }
 
-/// With rate limits enabled, requests beyond the limit get a response that tells the client to
-/// wait.
+/// With rate limits enabled, requests beyond the limit get a 429.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn http_19_an_addition_sent_too_often_is_still_answered() {
     let _serial = serial().await;
@@ -166,7 +165,7 @@ async fn http_19_an_addition_sent_too_often_is_still_answered() {
     assert_eq!(notifications(&server).len(), 1);
 }
 
-/// REG-28: a registration with an address races its addition.
+/// REG-28: a registration with an address and an addition of the same address are concurrent.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn threepid_68_an_addition_and_a_sign_up_race_for_an_address() {
     let _serial = serial().await;
@@ -196,7 +195,7 @@ async fn threepid_68_an_addition_and_a_sign_up_race_for_an_address() {
     }
 }
 
-/// The concurrent additions compete for the limit, and so do their notifications.
+/// The account has twelve addresses, and twelve more are added concurrently.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn acc3_02_no_race_gives_an_account_over_sixteen_addresses() {
     let _serial = serial().await;
@@ -231,8 +230,8 @@ async fn acc3_02_no_race_gives_an_account_over_sixteen_addresses() {
     assert_eq!(validations_in(&server, "spent"), 16);
 }
 
-/// L9: an address that one user removes while another adds it belongs to the latter or to nobody,
-/// and is never taken from its present owner.
+/// L9: one user removes an address while another user adds it. Afterwards the address belongs to the
+/// second user or to no user, and a removal never removes the address of its present owner.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn l9_a_racing_removal_takes_no_address_of_another_user() {
     let _serial = serial().await;
@@ -280,7 +279,7 @@ const FAULT_MIX: &[FaultKind] = &[
     FaultKind::Delay(Duration::from_millis(20)),
 ];
 
-/// With any faults: an address has one owner or none, and a session is spent together with the
+/// With all kinds of faults, an address has at most one owner, and a session is spent together with the
 /// addition or not at all.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn incident_20_an_address_has_one_owner_despite_faults() {
@@ -301,7 +300,7 @@ async fn incident_20_an_address_has_one_owner_despite_faults() {
         server.local.proxy().random_faults(seed, 80, FAULT_MIX);
         let replies = send(&server, &requests).await;
         server.local.proxy().clear_faults();
-        // Panics if claims and rows disagree.
+        // `threepid_owners` panics if claims and rows disagree.
         assert!(threepid_owners(&server).len() <= 1, "{:?}", tally(&replies));
     }
     let replies = send(&server, &requests).await;

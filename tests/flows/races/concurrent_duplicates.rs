@@ -1,9 +1,9 @@
-//! Two equal final requests, one of which is overtaken by the other at each of its calls. These
-//! tests force what the race tests find by chance: the request that comes second gets the same
+//! Two equal final requests: one request overtakes the other at each of its calls. These tests force the
+//! order of calls that the race tests cause only by chance. The request that is overtaken gets the same
 //! bytes.
 #![expect(
     clippy::unwrap_used,
-    reason = "a test that cannot go on may panic, in its helpers too"
+    reason = "a failed expectation must fail the test, in helper functions too"
 )]
 
 use std::sync::Arc;
@@ -30,7 +30,7 @@ async fn guest_upgrade(server: &TestServer) -> Value {
     )
 }
 
-/// UIA-15: the other final request comes before any of its reads and writes.
+/// UIA-15: the other final request runs before any one of the reads and writes of this request.
 #[tokio::test]
 async fn uia_15_an_overtaken_final_gets_the_same_bytes() {
     for parameters in [registration("alice"), json!({ "password": PASSWORD })] {
@@ -66,7 +66,7 @@ async fn uia_15_an_overtaken_final_accepts_its_duplicates_token() {
     }
 }
 
-/// UIA-15, UIA-60: the token's stage is the last one.
+/// UIA-15, UIA-60: the stage of the token is the last stage.
 #[tokio::test]
 async fn uia_15_an_overtaken_final_with_the_token_gets_same_bytes() {
     for at in [("BatchGetItem", 1), ("Query", 1), ("TransactWriteItems", 1)] {
@@ -101,8 +101,8 @@ async fn uia_15_an_overtaken_guest_upgrade_gets_the_same_bytes() {
     }
 }
 
-/// UIA-09, UIA-15: a poll changes the session without finishing it; nothing that happened in it is
-/// lost.
+/// UIA-09, UIA-15: a poll changes the session without finishing it. No completed stage and no parameter
+/// of the session is lost.
 #[tokio::test]
 async fn uia_15_a_final_overtaken_by_a_poll_makes_one_account() {
     let server = Arc::new(TestServer::with(&[TWO_STAGES]).await);

@@ -1,4 +1,4 @@
-//! Concurrent logins, and logins that race the end of a device or an account.
+//! Concurrent logins, and logins that are concurrent with a password change, a logout or a deactivation.
 
 use std::sync::Arc;
 
@@ -53,7 +53,7 @@ async fn tok_09_of_concurrent_logins_to_a_device_one_token_is_valid() {
 }
 
 /// Runs `meanwhile` during a login with this device ID, after its password check and before its
-/// write; returns the login's status and body.
+/// write. Returns the status and the body of the login.
 async fn run_during_delay(
     server: &Arc<TestServer>,
     device: &str,
@@ -124,7 +124,8 @@ async fn deact_02_a_login_that_races_a_deactivation_fails() {
     assert_eq!((status, devices(&server)), (429, before));
 }
 
-/// OUT-02: a password change keeps the device of a caller that logs out everywhere meanwhile.
+/// OUT-02: a password change keeps the device of the caller while the caller logs out everywhere. The
+/// logout ends the device.
 #[tokio::test]
 async fn out_02_a_kept_device_does_not_survive_its_own_logout() {
     let server = Arc::new(TestServer::new().await);
@@ -143,7 +144,8 @@ async fn out_02_a_kept_device_does_not_survive_its_own_logout() {
     assert!(!alice.is_valid(&server).await);
 }
 
-/// A lost response of DynamoDB and conflicts with other writes do not make a login fail.
+/// A lost response of DynamoDB or some conflicts with other writes do not make a login fail. Conflicts
+/// that outlast all retries lead to a 429.
 #[tokio::test]
 async fn a_login_survives_faults_of_dynamodb() {
     let server = TestServer::new().await;

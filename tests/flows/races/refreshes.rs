@@ -1,5 +1,5 @@
-//! Refreshes that race each other, the first use of the new tokens and the end of the device; and
-//! lost responses.
+//! Refreshes that are concurrent with each other, with the first use of the new tokens or with the end
+//! of the device; and lost responses.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -62,7 +62,7 @@ async fn run_during_delay(
 async fn refr_03_concurrent_refreshes_with_one_token_are_equal() {
     let _serial = serial().await;
     let (server, first) = alice().await;
-    // The second time with the refresh token of the pair that was never used.
+    // The second round uses the refresh token of the new pair, which was never used.
     let mut pair = first;
     for _ in 0..2 {
         let replies = at_once(MANY, |_| {
@@ -100,7 +100,7 @@ async fn refr_03_many_first_uses_of_a_new_token_all_succeed() {
     refresh(&server, &first).await.error(401, "M_UNKNOWN_TOKEN");
 }
 
-/// The response of DynamoDB is lost, or the response to the client, which repeats the request.
+/// Responses of DynamoDB are lost, and the client repeats its request as if its response were lost.
 #[tokio::test]
 async fn refr_03_a_lost_response_ends_no_session() {
     let (server, first) = alice().await;
@@ -115,7 +115,7 @@ async fn refr_03_a_lost_response_ends_no_session() {
     assert_eq!(server.local.proxy().pending_faults(), 0);
 }
 
-/// The client never got the response, and repeats the request much later.
+/// The client has not received the response and repeats the request much later.
 #[tokio::test]
 async fn refr_03_a_late_repeat_returns_no_expired_token() {
     let lifetime = ("GATEHOUSE_REFRESHABLE_TOKEN_LIFETIME", "1h");
@@ -139,7 +139,7 @@ async fn refr_03_a_late_repeat_returns_no_expired_token() {
     refresh(&server, &next).await.ok();
 }
 
-/// OUT-01: during the logout the first use of the new token invalidates the token of the logout.
+/// OUT-01: during the logout, the first use of a new token invalidates the token of the logout request.
 #[tokio::test]
 async fn out_01_a_logout_does_not_succeed_if_the_device_stays() {
     let (server, first) = alice().await;
@@ -155,7 +155,8 @@ async fn out_01_a_logout_does_not_succeed_if_the_device_stays() {
     assert!(is_valid(&server, &next).await);
 }
 
-/// A duplicate has used the same refresh token meanwhile, and one of its new tokens was used.
+/// A duplicate uses the same refresh token during the request. In the second case, its new access token
+/// is used too.
 #[tokio::test]
 async fn refr_03_a_late_refresh_gets_its_duplicates_pair_or_none() {
     let (server, first) = alice().await;
@@ -234,7 +235,7 @@ async fn pwd_11_a_refresh_that_races_a_logout_gives_no_valid_token() {
     assert!(is_valid(&server, &next).await);
 }
 
-/// With any faults of DynamoDB, a client that repeats failed requests keeps its session, and all
+/// With random faults of DynamoDB, a client that repeats failed requests keeps its session, and all
 /// earlier tokens are invalid.
 #[tokio::test]
 async fn refr_03_a_client_that_repeats_keeps_its_session() {
@@ -278,7 +279,7 @@ async fn refr_03_a_client_that_repeats_keeps_its_session() {
     }
 }
 
-/// The stored response can also be decrypted with the previous secret, and with no other token.
+/// The stored response can also be decrypted with the previous secret, but not with another token.
 #[tokio::test]
 async fn refr_03_a_repeat_survives_a_new_secret() {
     let directory = tempfile::tempdir().unwrap();
@@ -296,8 +297,8 @@ async fn refr_03_a_repeat_survives_a_new_secret() {
     let server = TestServer::in_directory(&settings, directory.path()).await;
     assert_eq!(refresh(&server, &first).await.ok(), next);
     drop(server);
-    // Without both secrets the stored response cannot be read, and a client that has the tokens
-    // continues.
+    // If the previous secret is missing, the stored response cannot be read, but the tokens that a
+    // client already has stay valid.
     let server = TestServer::in_directory(&[("GATEHOUSE_SECRET", new)], directory.path()).await;
     refresh(&server, &first).await.error(401, "M_UNKNOWN_TOKEN");
     assert!(is_valid(&server, &next).await);

@@ -15,7 +15,7 @@ use crate::flows::support::{
 const ONE_STAGE: (&str, &str) = ("GATEHOUSE_REGISTRATION_FLOWS", "m.login.registration_token");
 const MANY: usize = 100;
 
-/// Asserts that all replies are the same 200, and returns it.
+/// Asserts that all responses are the same 200 and returns its body.
 #[track_caller]
 fn assert_equal_replies(replies: &[Reply]) -> Value {
     let first = replies[0].ok();
@@ -69,7 +69,7 @@ async fn reg_14_of_a_hundred_racing_sessions_for_one_name_one_wins() {
         (count(&server, "Accounts"), count(&server, "UiaSessions")),
         (3, MANY)
     );
-    // The sessions of the losers are still valid: each may choose another name.
+    // The sessions of the rejected requests are still valid, and each can register another name.
     let rest = register_at_once(&server, MANY, |number| {
         with(
             json!({ "username": format!("user{number}") }),
@@ -138,7 +138,7 @@ async fn incident_20_concurrent_finals_spend_a_one_use_token_once() {
     }
 }
 
-/// The token's stage is the last one.
+/// The stage of the token is the last stage.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn incident_20_concurrent_finals_with_a_token_spend_it_once() {
     let _serial = serial().await;
@@ -204,7 +204,7 @@ async fn l5_a_hundred_sign_ups_with_a_one_use_token_make_one_account() {
     assert_eq!(users(&server).len(), 1);
 }
 
-/// UIA-60: each request has its own session, in which the token's stage was completed before.
+/// UIA-60: each request has a different session, in which the stage of the token was completed before.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn uia_60_many_sessions_with_a_one_use_token_make_one_account() {
     let _serial = serial().await;
@@ -296,7 +296,7 @@ async fn uia_15_racing_finals_with_different_names_make_one_account() {
     assert_eq!(users(&server).len(), 1);
 }
 
-/// UIA-32, UIA-72: stages that are completed at the same moment, with pages and with requests.
+/// UIA-32, UIA-72: two stages are completed concurrently, on pages with both prefixes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn uia_32_two_stages_completed_at_once_are_both_remembered() {
     let _serial = serial().await;

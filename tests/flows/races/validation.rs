@@ -1,5 +1,5 @@
 //! Concurrent requests about addresses at registration, with and without faults: a validated
-//! session is spent once, an address has one owner, and a request that comes second gets an error.
+//! session is spent once, an address has one owner, and the request that is written second gets an error.
 
 use std::{sync::Arc, time::Duration};
 
@@ -47,8 +47,8 @@ fn assert_one_owner(server: &TestServer, claim: &str) {
     assert_addresses(server, &[(claim, names[0])]);
 }
 
-/// UIA-54, UIA-15: the other final request comes before any of its reads and writes. A session that
-/// was spent for this account is no error.
+/// UIA-54, UIA-15: the other final request runs before any one of the reads and writes of this request.
+/// A session that was spent for the same account causes no error.
 #[tokio::test]
 async fn uia_15_an_overtaken_final_with_an_address_is_equal() {
     for kind in [EMAIL, MSISDN] {
@@ -83,8 +83,8 @@ async fn uia_15_an_overtaken_final_with_an_address_is_equal() {
     }
 }
 
-/// UIA-54: the flaw of Tuwunel. With sessions in which the stage was completed before or is the
-/// last one, and without a session.
+/// UIA-54, a flaw of Tuwunel: the test sends requests without a UIA session, requests with the stage as
+/// the last one of a session, and requests in a session in which the stage was completed before.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn incident_20_fifty_sign_ups_with_one_session_make_one_account() {
     let _serial = serial().await;
@@ -117,7 +117,7 @@ async fn incident_20_fifty_sign_ups_with_one_session_make_one_account() {
         assert_one_winner(&replies);
         assert_one_owner(&server, CLAIM);
         assert_eq!(count(&server, "Proofs"), 1);
-        // The losers cannot register later either.
+        // The rejected requests do not succeed later either.
         for body in &bodies {
             let again = server.register(body).await;
             assert!(
@@ -130,8 +130,8 @@ async fn incident_20_fifty_sign_ups_with_one_session_make_one_account() {
     }
 }
 
-/// One 200; the others get the error that the address is in use or that the session is not
-/// validated.
+/// Asserts that one response is a 200 and that the others have the error that the address is in use or
+/// that the session is not validated.
 #[track_caller]
 fn assert_one_winner(replies: &[Reply]) {
     let tally = tally(replies);
@@ -143,7 +143,7 @@ fn assert_one_winner(replies: &[Reply]) {
     assert_eq!((times(200, ""), lost), (1, replies.len() - 1), "{tally:?}");
 }
 
-/// REG-28, 3PID-68: each has a validated session, and one gets the address.
+/// REG-28, 3PID-68: each request has a validated session, and one of them gets the address.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn reg_28_racing_sign_ups_with_an_address_make_one_account() {
     let _serial = serial().await;
@@ -168,14 +168,14 @@ async fn reg_28_racing_sign_ups_with_an_address_make_one_account() {
                 assert_eq!(
                     sessions_in(&server, "validated"),
                     1,
-                    "the loser's session is not spent"
+                    "the session of the rejected request is not spent"
                 );
             }
         }
     }
 }
 
-/// UIA-15: the final request of one session, with credentials and without.
+/// UIA-15: all requests are the final request of one session, with or without credentials.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn uia_15_fifty_finals_with_an_address_get_the_same_bytes() {
     let _serial = serial().await;
@@ -205,8 +205,8 @@ async fn uia_15_fifty_finals_with_an_address_get_the_same_bytes() {
     }
 }
 
-/// 3PID-24: a client that sends one request many times concurrently gets one mail, within its
-/// quotas.
+/// 3PID-24: a client that sends one request many times concurrently gets one e-mail, and the request
+/// consumes the quota once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn l17_fifty_identical_concurrent_requests_send_one_mail() {
     let _serial = serial().await;
@@ -233,23 +233,23 @@ async fn l17_fifty_identical_concurrent_requests_send_one_mail() {
     assert_eq!(server.messages().len(), 2);
 }
 
-/// UIA-54, REG-27, incident 20: with any faults, the account has its address, the address has its
-/// owner, and the session is spent together with them or not at all.
+/// UIA-54, REG-27, incident 20: with random faults, the account, its address and the spent session are
+/// written together or not at all.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn incident_20_a_session_makes_one_account_despite_faults() {
     let _serial = serial().await;
     for (seed, (kinds, per_mille)) in (1..).zip([(CONTENTION, 200), (BREAKAGE, 60)]) {
         let server = test_server(EMAIL).await;
         server.expect_faults();
-        // Two validated sessions of one address, and many UIA sessions with each.
-        let proofs = [
+        // There are two validated sessions of one address, and many UIA sessions with each of them.
+        let credentials = [
             validated_session(&server, EMAIL, "one").await,
             validated_session(&server, EMAIL, "two").await,
         ];
         let mut bodies = Vec::new();
         for number in 0..MANY {
             let (_, session) = server.begin(&registration(&format!("user{number}"))).await;
-            bodies.push(proofs[number % 2].attempt(Some(&session)));
+            bodies.push(credentials[number % 2].attempt(Some(&session)));
         }
         server.local.proxy().random_faults(seed, per_mille, kinds);
         let replies = register_at_once(&server, MANY, |number| bodies[number].clone()).await;

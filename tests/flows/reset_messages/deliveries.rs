@@ -1,5 +1,5 @@
-//! Interrupted deliveries: a reset mail arrives at least once, a text message at most once, and no
-//! message arrives for a free address.
+//! Interrupted deliveries: an e-mail for a reset arrives at least once, a text message at most once, and
+//! no message arrives for a free address.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::flows::support::mail_helpers::{
 
 const MINUTE: Duration = Duration::from_mins(1);
 
-/// Lease, session, owner, account, status; there is no sixth call.
+/// The calls are lease, session, owner, account and status. There is no sixth call.
 #[tokio::test]
 async fn a_crash_loses_no_reset_mail_and_repeats_no_text() {
     for is_mail in [true, false] {
@@ -44,7 +44,7 @@ async fn a_crash_loses_no_reset_mail_and_repeats_no_text() {
             assert!(messages.iter().all(|m| same(m) == same(&messages[0])));
             let expected = match (is_mail, last) {
                 (true, 5) => 2,
-                // The row does not tell whether it was sent.
+                // The row does not show whether the message was sent.
                 (false, 2..=4) => 0,
                 _ => 1,
             };
@@ -53,7 +53,8 @@ async fn a_crash_loses_no_reset_mail_and_repeats_no_text() {
     }
 }
 
-/// Lease, session, owner, suppression, status: the rest is done when the row is found again.
+/// The calls are lease, session, owner, suppression and status. The next delivery of the row makes the
+/// remaining calls.
 #[tokio::test]
 async fn a_crash_sends_no_reset_message_to_a_free_address() {
     for request in [by_mail as fn(&str) -> Value, by_text] {

@@ -2,7 +2,7 @@
 //! tokens.
 #![expect(
     clippy::unwrap_used,
-    reason = "a test that cannot go on may panic, in its helpers too"
+    reason = "a failed expectation must fail the test, in helper functions too"
 )]
 
 use serde_json::{Value, json};
@@ -50,12 +50,12 @@ impl Device {
         }
     }
 
-    /// `POST` with its token.
+    /// Sends a `POST` request with the token of the device.
     pub(crate) async fn post(&self, server: &TestServer, path: &str, body: &Value) -> Reply {
         post_as(server, &self.token, path, body).await
     }
 
-    /// Whether its token is valid.
+    /// Whether the access token of the device is valid.
     pub(crate) async fn is_valid(&self, server: &TestServer) -> bool {
         let reply = server.get_as(&self.token, WHOAMI).await;
         if reply.status == 200 {
@@ -66,7 +66,7 @@ impl Device {
         false
     }
 
-    /// The first 401 of a request, and its session.
+    /// Sends the first request of an operation. Returns its 401 and the ID of its session.
     pub(crate) async fn begin(
         &self,
         server: &TestServer,
@@ -84,7 +84,7 @@ pub(crate) async fn sign_up(server: &TestServer, name: &str) -> Device {
     Device::of(&server.sign_up(name).await)
 }
 
-/// Registers an account with a validated address; `stage` is the stage of its medium.
+/// Registers an account with a validated address; `stage` is the stage of the address's medium.
 pub(crate) async fn sign_up_with(
     server: &TestServer,
     name: &str,
@@ -104,7 +104,7 @@ pub(crate) async fn sign_up_with(
     Device::of(&server.register(&body).await.ok())
 }
 
-/// The body of a login.
+/// The body of a login with a password.
 pub(crate) fn login_of(name: &str, password: &str) -> Value {
     json!({
         "type": "m.login.password",
@@ -114,12 +114,12 @@ pub(crate) fn login_of(name: &str, password: &str) -> Value {
     })
 }
 
-/// Logs in.
+/// Sends a login and returns its response.
 pub(crate) async fn try_login(server: &TestServer, name: &str, password: &str) -> Reply {
     server.post(LOGIN, &login_of(name, password)).await
 }
 
-/// Logs in to another device.
+/// Logs in, which must succeed, and returns the new device.
 pub(crate) async fn log_in(server: &TestServer, name: &str, password: &str) -> Device {
     Device::of(&try_login(server, name, password).await.ok())
 }
@@ -143,7 +143,7 @@ pub(crate) fn with_auth(mut body: Value, auth: Value) -> Value {
     body
 }
 
-/// Requests a message for a reset.
+/// Requests a message for a reset; `stage` is the stage of the medium of `to`.
 pub(crate) async fn request_reset_token(
     server: &TestServer,
     stage: &'static str,

@@ -1,9 +1,9 @@
-//! A server that counts password hashes. Each hash takes one salt from the random source, and
-//! nothing else takes sixteen bytes at a time. The tests that use it assert exactly one hash where
-//! there must be one.
+//! A server that counts password hashes. Each hash reads one salt from the random source, and no other
+//! code reads sixteen bytes at a time. The tests also assert a count of exactly one, so a change of the
+//! salt's length makes them fail.
 #![expect(
     clippy::unwrap_used,
-    reason = "a test that cannot go on may panic, in its helpers too"
+    reason = "a failed expectation must fail the test, in helper functions too"
 )]
 
 use std::{
@@ -25,7 +25,7 @@ use test_support::NOW;
 
 const SALT_BYTES: usize = 16;
 
-/// The system's random source, which counts salts.
+/// The random source of the operating system, with a count of the salts that were read.
 #[derive(Debug, Default)]
 struct CountingRng(AtomicUsize);
 
@@ -38,7 +38,7 @@ impl Rng for CountingRng {
     }
 }
 
-/// The server.
+/// A server with a [`CountingRng`].
 pub(crate) struct HashCountingServer {
     pub(crate) local: Local,
     rng: Arc<CountingRng>,
@@ -80,7 +80,7 @@ impl HashCountingServer {
             .await
     }
 
-    /// Sends later requests from another network, which has its own limits.
+    /// Sends later requests from another network, for which other rate limits apply.
     pub(crate) fn move_network(&self) {
         self.network.fetch_add(1, Ordering::SeqCst);
     }

@@ -1,8 +1,8 @@
 //! A fake identity server on the loopback interface. It checks its requests strictly and can
-//! misbehave. Its data and responses are in `answers`; this file has the transport.
+//! misbehave. `answers` has its data and responses; this file has the transport.
 #![expect(
     clippy::unwrap_used,
-    reason = "a test that cannot go on may panic, in its helpers too"
+    reason = "a failed expectation must fail the test, in helper functions too"
 )]
 
 mod answers;
@@ -25,7 +25,7 @@ use test_support::TestServer;
 use answers::IdServerData;
 pub(crate) use signature::{Form, parameters, verifies};
 
-/// The token that every fake gives its users.
+/// The access token that every fake identity server accepts.
 pub(crate) const TOKEN: &str = "marker.identity_token-1";
 
 /// A request as it was received.
@@ -39,14 +39,14 @@ pub(crate) struct Seen {
     pub(crate) body: Value,
 }
 
-/// A misbehaviour.
+/// The ways in which a fake identity server can misbehave.
 #[derive(Debug, Clone)]
 pub(crate) enum Misbehaviour {
-    /// Answers every request with this status and body.
+    /// Sends this status and body in response to every request.
     Responds(&'static str, String),
-    /// Answers correctly, after a delay.
+    /// Sends the correct response after a delay.
     Delays(Duration),
-    /// Takes the request and never answers.
+    /// Reads the request and sends no response.
     Hangs,
     /// Closes the connection in the middle of the response.
     ClosesEarly,
@@ -56,7 +56,7 @@ pub(crate) enum Misbehaviour {
 
 /// A running identity server.
 pub(crate) struct IdServer {
-    /// Its name, which clients send as `id_server`.
+    /// The name that clients send as `id_server`.
     pub(crate) name: String,
     address: String,
     state: Arc<State>,
@@ -67,7 +67,7 @@ struct State {
     /// The number of connections.
     connections: AtomicUsize,
     seen: Mutex<Vec<Seen>>,
-    /// With the end of the path for which it misbehaves.
+    /// The end of the paths for which the server misbehaves, and how.
     misbehaviour: Mutex<Option<(&'static str, Misbehaviour)>>,
     data: Mutex<IdServerData>,
 }
@@ -94,12 +94,13 @@ impl IdServer {
         }
     }
 
-    /// Its entry in a setting, with its address.
+    /// The entry for this server in `GATEHOUSE_TRUSTED_ID_SERVERS`, with its network address.
     pub(crate) fn entry(&self) -> String {
         format!("{}=http://{}", self.name, self.address)
     }
 
-    /// A server that trusts these identity servers, with these further settings; they know its key.
+    /// Starts a server that trusts these identity servers, with these further settings. The identity servers
+    /// have its key.
     pub(crate) async fn test_server(servers: &[&Self], settings: &[(&str, &str)]) -> TestServer {
         let entries: Vec<_> = servers.iter().map(|id_server| id_server.entry()).collect();
         let entries = entries.join(" ");
@@ -149,12 +150,12 @@ impl IdServer {
         *self.state.misbehaviour.lock().unwrap() = Some((end, misbehaviour));
     }
 
-    /// Answers everything with this.
+    /// Sends this response to all later requests.
     pub(crate) fn respond_with(&self, status: &'static str, body: &Value) {
         self.set_misbehaviour(Some(Misbehaviour::Responds(status, body.to_string())));
     }
 
-    /// Changes its data.
+    /// Changes the data of the identity server.
     fn with_data<T>(&self, change: impl FnOnce(&mut IdServerData) -> T) -> T {
         change(&mut self.state.data.lock().unwrap())
     }
@@ -199,7 +200,7 @@ impl State {
                 self.data.lock().unwrap().answer(&seen)
             }
             Some(Misbehaviour::Hangs) => {
-                // Until the client closes the connection.
+                // The read ends when the client closes the connection.
                 let _ = { stream }.read(&mut [0]);
                 return;
             }

@@ -1,7 +1,7 @@
 //! Helpers for messages: requests, the contents of messages, and their rows.
 #![expect(
     clippy::unwrap_used,
-    reason = "a test that cannot go on may panic, in its helpers too"
+    reason = "a failed expectation must fail the test, in helper functions too"
 )]
 
 use std::{
@@ -16,13 +16,13 @@ use shared::{secrets::Secret, threepid_validation};
 pub(crate) use test_support::mail_to;
 use test_support::{PASSWORD, Reply, TestServer};
 
-/// The path of the links in mails.
+/// The path of the links in e-mails.
 pub(crate) const LINK: &str = "/_matrix/client/v3/validate/email/submitToken";
-/// The path of a request for a mail.
+/// The path of a request for an e-mail.
 pub(crate) const EMAIL: &str = "/_matrix/client/v3/register/email/requestToken";
 /// The path of a request for a text message.
 pub(crate) const MSISDN: &str = "/_matrix/client/v3/register/msisdn/requestToken";
-/// The path that the page of a link posts to.
+/// The path to which the page of a link posts its form.
 pub(crate) const CONFIRM: &str = "/_matrix/client/v3/validate/email/confirm";
 /// The path for the submission of a code.
 pub(crate) const CODE: &str = "/_matrix/client/v3/validate/msisdn/submitToken";
@@ -31,7 +31,7 @@ pub(crate) const CODE: &str = "/_matrix/client/v3/validate/msisdn/submitToken";
 pub(crate) const MAIL_STAGE: &str = "m.login.email.identity";
 pub(crate) const SMS_STAGE: &str = "m.login.msisdn";
 
-/// Settings that send mails and text messages, with flows that use both and one that uses neither.
+/// Settings that enable e-mails and text messages, with a flow for each medium and a flow without one.
 pub(crate) const MAIL: (&str, &str) = ("GATEHOUSE_MAIL_FROM", "Accounts <no-reply@example.org>");
 pub(crate) const SMS: (&str, &str) = ("GATEHOUSE_SMS_COUNTRIES", "GB US");
 pub(crate) const FLOWS: (&str, &str) = (
@@ -40,7 +40,7 @@ pub(crate) const FLOWS: (&str, &str) = (
 );
 pub(crate) const LIMITED: (&str, &str) = ("GATEHOUSE_LIMITS", "on");
 
-/// A server that sends mails and text messages, with these further settings.
+/// Starts a server that sends e-mails and text messages, with these further settings.
 pub(crate) async fn test_server(settings: &[(&str, &str)]) -> TestServer {
     TestServer::with(&[&[MAIL, SMS, FLOWS], settings].concat()).await
 }
@@ -104,7 +104,7 @@ pub(crate) async fn session(server: &TestServer, body: &Value) -> String {
     answer["sid"].as_str().unwrap().to_owned()
 }
 
-/// The query of the link in a mail: `sid=…&token=…`, which its page also posts.
+/// The query of the link in an e-mail: `sid=…&token=…`. The page of the link posts the same fields.
 pub(crate) fn link(message: &Message) -> String {
     let links: Vec<_> = message.links().collect();
     let [link] = links[..] else {
@@ -125,7 +125,7 @@ pub(crate) async fn confirm(server: &TestServer, link: &str) -> Reply {
     super::submit(server, CONFIRM, link).await
 }
 
-/// Submits a code, as clients do.
+/// Submits a code with `POST`, as clients do.
 pub(crate) async fn submit_code(server: &TestServer, sid: &str, secret: &str, code: &str) -> Reply {
     let body = json!({ "sid": sid, "client_secret": secret, "token": code });
     server.post(CODE, &body).await
@@ -191,7 +191,7 @@ pub(crate) fn row(server: &TestServer, table: &str, pk: &str) -> Value {
     own.next().unwrap()
 }
 
-/// Runs the schedule so many times, with this pause before each run.
+/// Runs the schedule this many times, with this pause before each run.
 pub(crate) async fn run_schedules(server: &TestServer, times: u32, pause: std::time::Duration) {
     for _ in 0..times {
         server.advance(pause);

@@ -3,7 +3,7 @@
 #![expect(
     clippy::expect_used,
     clippy::unwrap_used,
-    reason = "a test that cannot go on may panic, in its helpers too"
+    reason = "a failed expectation must fail the test, in helper functions too"
 )]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,37 +17,36 @@ use super::submit;
 pub(crate) const EMAIL: &str = "m.login.email.identity";
 pub(crate) const MSISDN: &str = "m.login.msisdn";
 
-/// The setting that sends mail.
+/// The setting that enables e-mails.
 pub(crate) const MAIL: (&str, &str) = ("GATEHOUSE_MAIL_FROM", "Gatehouse <no-reply@example.org>");
-/// The setting that sends text messages, to one country.
+/// The setting that enables text messages to one country.
 pub(crate) const SMS: (&str, &str) = ("GATEHOUSE_SMS_COUNTRIES", "GB");
 
 pub(crate) const ALICE: &str = "alice@example.org";
-/// As dialled, and in the canonical form.
+/// A phone number as dialled in Great Britain, and in the canonical form.
 pub(crate) const NUMBER: (&str, &str) = ("07400 123456", "447400123456");
 
-/// A validation session, from the client's point of view.
+/// A validation session with the data that the client has.
 #[derive(Debug, Clone)]
 pub(crate) struct ValidationSession {
-    /// Its stage.
+    /// The UIA stage of its medium.
     pub(crate) stage: &'static str,
-    /// Its ID.
     pub(crate) sid: String,
-    /// The client secret.
+    /// The `client_secret` of the request.
     pub(crate) secret: String,
-    /// The canonical address.
+    /// The address in its canonical form.
     pub(crate) address: String,
     /// The response to the request.
     pub(crate) answer: Value,
 }
 
 impl ValidationSession {
-    /// Its credentials, as the specification spells them.
+    /// The credentials of the session, in the spelling of the specification.
     pub(crate) fn creds(&self) -> Value {
         json!({ "sid": self.sid, "client_secret": self.secret })
     }
 
-    /// A body that attempts its stage, in a session or without one.
+    /// A body that attempts the stage of the session, in a UIA session or without one.
     pub(crate) fn attempt(&self, session: Option<&str>) -> Value {
         let mut body = json!({ "auth": { "type": self.stage, "threepid_creds": self.creds() } });
         if let Some(session) = session {
@@ -56,20 +55,20 @@ impl ValidationSession {
         body
     }
 
-    /// Its row.
+    /// The row of the session in `Proofs`.
     #[track_caller]
     pub(crate) fn row(&self, server: &TestServer) -> Value {
         let mut rows = server.local.dynamodb().table("Proofs").unwrap().into_iter();
         rows.find(|row| row["pk"]["S"] == *self.sid).unwrap()
     }
 
-    /// Its state.
+    /// The stored state of the session, for example `validated`.
     #[track_caller]
     pub(crate) fn state(&self, server: &TestServer) -> String {
         self.row(server)["state"]["S"].as_str().unwrap().to_owned()
     }
 
-    /// Validates it with the message.
+    /// Delivers the message and validates the session with it.
     pub(crate) async fn validate(&self, server: &TestServer) {
         server.deliver().await;
         if self.stage == EMAIL {
@@ -94,7 +93,7 @@ pub(crate) fn request_token(prefix: &str, stage: &str) -> String {
     format!("{prefix}/register/{medium}/requestToken")
 }
 
-/// Requests a message, with a body of [`mail_to`] or [`text_to`].
+/// Requests a message for a sign-up, with a body of [`mail_to`] or [`text_to`].
 pub(crate) async fn ask(server: &TestServer, prefix: &str, body: &Value) -> ValidationSession {
     let stage = if body.get("email").is_some() {
         EMAIL
@@ -113,7 +112,7 @@ pub(crate) async fn ask(server: &TestServer, prefix: &str, body: &Value) -> Vali
     }
 }
 
-/// Requests a mail.
+/// Requests an e-mail for a sign-up.
 pub(crate) async fn request_mail(
     server: &TestServer,
     address: &str,
@@ -127,7 +126,7 @@ pub(crate) async fn request_mail(
     .await
 }
 
-/// Requests a text message.
+/// Requests a text message for a sign-up.
 pub(crate) async fn request_text(
     server: &TestServer,
     number: &str,
@@ -152,7 +151,7 @@ pub(crate) fn message_to(server: &TestServer, address: &str) -> String {
     own.next().expect("a message").text.clone()
 }
 
-/// The link in the last mail to this address.
+/// The link in the last e-mail to this address.
 #[track_caller]
 pub(crate) fn link_to(server: &TestServer, address: &str) -> String {
     let text = message_to(server, address);

@@ -1,7 +1,7 @@
 //! `m.login.recaptcha`, with a fake provider on the loopback interface.
 #![expect(
     clippy::unwrap_used,
-    reason = "a test that cannot go on may panic, in its helpers too"
+    reason = "a failed expectation must fail the test, in helper functions too"
 )]
 
 use std::{
@@ -23,8 +23,8 @@ use crate::flows::support::{
 
 const SECRET: &str = "marker/secret+key";
 
-/// A fake provider. Its answer depends on the response of the widget alone; a good response is
-/// accepted once.
+/// A fake provider. Its HTTP response depends only on the captcha response in the request, and a good
+/// captcha response is accepted once.
 pub(crate) struct Provider {
     pub(crate) url: String,
     state: Arc<State>,
@@ -117,8 +117,8 @@ impl State {
         let success = json!({ "success": first, "hostname": "localhost" }).to_string();
         let (status, body) = match response.split('-').next().unwrap() {
             "good" => ("200 OK", success),
-            // Two requests arrive before the first is accepted, and its response is sent before the
-            // rejection of the other.
+            // Two requests arrive before the first is accepted. The response to the first is sent
+            // before the rejection of the second.
             "held" => {
                 self.wait(|| {
                     if first {
@@ -278,7 +278,7 @@ async fn uia_47_an_unreachable_provider_completes_no_stage() {
     assert_users(&server, &[]);
 }
 
-/// UIA-47: of two concurrent submissions the provider accepts only the first.
+/// UIA-47: the provider accepts only the first of two concurrent submissions.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn uia_47_the_loser_of_two_submissions_sees_the_stage_done() {
     let provider = Arc::new(Provider::start());

@@ -1,7 +1,7 @@
-//! Registration with an e-mail address: the request, the mail, its link and the account.
+//! Registration with an e-mail address: the request, the e-mail, its link and the account.
 #![expect(
     clippy::unwrap_used,
-    reason = "a test that cannot go on may panic, in its helpers too"
+    reason = "a failed expectation must fail the test, in helper functions too"
 )]
 
 use std::time::Duration;
@@ -100,7 +100,7 @@ async fn uia_18_a_session_alone_checks_for_the_validation() {
         let server = test_server(&offered).await;
         let (_, session) = server.begin(&registration("alice")).await;
         let validation = request_mail(&server, ALICE, "secret").await;
-        // Before the session has the credentials, the response says nothing about them.
+        // Before the session has the credentials, the response contains no error about them.
         let body = server.register(&poll(&session)).await.challenge();
         assert!(body.get("errcode").is_none(), "{body}");
         server
@@ -124,8 +124,8 @@ async fn uia_18_a_session_alone_checks_for_the_validation() {
     }
 }
 
-/// UIA-18, UIA-50: a stage without credentials uses those that the session stores; without stored
-/// credentials they are missing.
+/// UIA-18, UIA-50: a stage without credentials uses the stored credentials of the session. If there are
+/// none, the request gets the error for a missing parameter.
 #[tokio::test]
 async fn uia_50_credentials_are_needed_once() {
     let server = test_server(EMAIL).await;
@@ -142,7 +142,7 @@ async fn uia_50_credentials_are_needed_once() {
     assert_addresses(&server, &[("email#alice@example.org", "alice")]);
 }
 
-/// A client that requested another address meanwhile.
+/// The client has requested a message for a second address.
 #[tokio::test]
 async fn uia_50_the_last_credentials_count() {
     let server = test_server(EMAIL).await;
@@ -162,7 +162,7 @@ async fn uia_50_the_last_credentials_count() {
     assert_eq!(first.state(&server), "validated");
 }
 
-/// Completes one stage of a flow of several.
+/// Attempts one stage of a flow and returns the body of the response.
 async fn complete(
     server: &TestServer,
     kind: &str,
@@ -190,7 +190,8 @@ async fn complete(
     reply.json()
 }
 
-/// UIA-16, REG-27: the address first, in the middle and last, with one address and with two.
+/// UIA-16, REG-27: the stage of an address is the first, a middle or the last stage of a flow, with one
+/// address and with two.
 #[tokio::test]
 async fn uia_16_an_address_may_be_any_stage_of_a_flow() {
     let orders: [&[&str]; 8] = [
@@ -214,7 +215,7 @@ async fn uia_16_an_address_may_be_any_stage_of_a_flow() {
             validation.validate(&server).await;
         }
         let (_, session) = server.begin(&registration("alice")).await;
-        // A stage that is out of order does not count.
+        // A stage that is attempted out of order is not completed.
         for later in &order[1..] {
             let body = complete(&server, later, &session, &validation, &token).await;
             assert_eq!(body["completed"], json!([]), "{later} of {order:?}");
@@ -254,7 +255,7 @@ async fn reg_27_an_address_of_another_flow_is_not_attached() {
     assert_eq!(validation.state(&server), "validated");
 }
 
-/// UIA-19: the first parameters are stored while the person reads the mail.
+/// UIA-19: the first parameters stay stored until the e-mail has been read.
 #[tokio::test]
 async fn uia_19_a_day_may_pass_between_the_mail_and_the_account() {
     let server = test_server(EMAIL).await;
@@ -270,7 +271,7 @@ async fn uia_19_a_day_may_pass_between_the_mail_and_the_account() {
     assert_eq!(answer["user_id"], "@alice:localhost");
 }
 
-/// UIA-31: a stage whose messages cannot be sent is in no flow.
+/// UIA-31: flows with a stage whose messages cannot be sent are not offered.
 #[tokio::test]
 async fn uia_31_flows_whose_messages_cannot_be_sent_are_not_offered() {
     let offered = format!("{EMAIL}+{DUMMY} {MSISDN}+{DUMMY} {EMAIL}+{MSISDN} {TERMS}+{DUMMY}");
@@ -287,7 +288,7 @@ async fn uia_31_flows_whose_messages_cannot_be_sent_are_not_offered() {
         let (challenge, session) = server.begin(&registration("alice")).await;
         assert_eq!(challenge["flows"], expected);
         for kind in missing {
-            // A disabled endpoint is not merely hidden (incident 23).
+            // A stage that is not offered is rejected too, not only hidden (incident 23).
             let creds = json!({ "sid": "sid", "client_secret": "secret" });
             let body =
                 json!({ "auth": { "type": kind, "session": session, "threepid_creds": creds } });

@@ -1,4 +1,4 @@
-//! Fallback pages over HTTP; their behaviour in a browser is tested with browsers.
+//! Fallback pages over HTTP. `tests/browser` tests their behaviour in browsers.
 
 use http::Request;
 use serde_json::json;
@@ -31,7 +31,7 @@ async fn server_with_all_stages() -> TestServer {
     .await
 }
 
-/// The standard base64 of a SHA-256, as a content security policy has it.
+/// The SHA-256 of `text` as a source of a content security policy, in standard base64.
 fn csp_hash(text: &str) -> String {
     let hash = sha256_base64(text.as_bytes())
         .replace('-', "+")
@@ -46,8 +46,8 @@ pub(crate) fn between<'a>(text: &'a str, from: &str, to: &str) -> Vec<&'a str> {
         .collect()
 }
 
-/// Asserts the properties of every page (UIA-74, UIA-76, HTTP-28, incident 6), and returns its
-/// text.
+/// Asserts the properties of every page (UIA-74, UIA-76, HTTP-28, incident 6) and returns the text of
+/// the page.
 #[track_caller]
 pub(crate) fn is_page(reply: &Reply, status: u16) -> String {
     let text = reply.text();
@@ -134,7 +134,7 @@ async fn uia_70_every_offered_stage_has_a_page_without_side_effects() {
                 assert_eq!(
                     between(&text, "<form", ">"),
                     [" method=\"post\""],
-                    "to its own URL"
+                    "the form posts to the URL of the page"
                 );
                 assert!(text.contains("“alice” on localhost"), "{text}");
             }
@@ -160,7 +160,7 @@ async fn uia_72_submitting_the_page_completes_the_stage() {
         assert_eq!(completed(&server, &session).await, json!([]));
         is_final(&submit(&server, &path, &format!("token=+{token}%20")).await);
         assert_eq!(completed(&server, &session).await, json!([TOKEN]));
-        // Shown or submitted again, it says the same.
+        // The page is the same when it is shown or submitted again.
         is_final(&server.get(&path).await);
         is_final(&submit(&server, &path, "token=wrong-token").await);
         is_final(&submit(&server, &page(prefix, DUMMY, &session), "").await);
@@ -229,7 +229,7 @@ async fn uia_74_hostile_values_are_inert() {
     let safe = is_not_final(&server.get(&page(PREFIXES[1], TOKEN, &session)).await, 200);
     let unknown = is_not_final(&server.get(&page(PREFIXES[1], TOKEN, "mine")).await, 404);
     for value in HOSTILE {
-        // A slash would be another path.
+        // A slash would result in another path.
         let in_path = value.replace('/', "%2F");
         for prefix in PREFIXES {
             for path in [
@@ -283,7 +283,7 @@ async fn uia_74_the_operators_own_words_are_escaped_too() {
     );
 }
 
-/// UIA-76: only the captcha's own sources are allowed.
+/// UIA-76: only the sources of the captcha provider are allowed.
 #[tokio::test]
 async fn uia_76_the_captchas_script_is_allowed_by_its_source() {
     let server = server_with_all_stages().await;
@@ -302,7 +302,7 @@ async fn uia_76_the_captchas_script_is_allowed_by_its_source() {
     );
 }
 
-/// Incident 6 (pages could be framed): the responses to too many requests are pages as well.
+/// Incident 6 (pages could be framed): the 429 of a page is a page with the same headers.
 #[tokio::test]
 async fn incident_6_no_page_can_be_framed_not_even_an_error() {
     let server = TestServer::with(&[("GATEHOUSE_LIMITS", "on")]).await;

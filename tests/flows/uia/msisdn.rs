@@ -123,8 +123,8 @@ async fn l18_five_wrong_codes_invalidate_the_code_for_a_sign_up_too() {
     assert_addresses(&server, &[(CLAIM, "alice")]);
 }
 
-/// REG-26: the type of the flags of r0 is checked; they have no effect here, and a named identity
-/// server is not called.
+/// REG-26: the type of the flags of r0 is checked. The flags have no effect for a session of this server,
+/// and a named identity server is not called.
 #[tokio::test]
 async fn reg_26_the_flags_to_bind_are_read_and_bind_nowhere() {
     for flag in ["bind_email", "bind_msisdn"] {
@@ -145,7 +145,7 @@ async fn reg_26_the_flags_to_bind_are_read_and_bind_nowhere() {
             body[flag] = value;
             body["auth"]["threepid_creds"]["id_server"] = json!("169.254.169.254");
             let reply = server.register(&body).await;
-            // The validated session is accepted for the first of them.
+            // The validated session is accepted for the first registration only.
             if number == 0 {
                 reply.ok();
             } else {
@@ -157,8 +157,8 @@ async fn reg_26_the_flags_to_bind_are_read_and_bind_nowhere() {
     }
 }
 
-/// REG-28, 3PID-68: an address that got an owner meanwhile makes the registration fail, without an
-/// effect.
+/// REG-28, 3PID-68: if the address has got an owner since its validation, the registration fails without
+/// any effect.
 #[tokio::test]
 async fn reg_28_an_address_that_got_an_owner_meanwhile_is_in_use() {
     for kind in [EMAIL, MSISDN] {
@@ -224,7 +224,7 @@ async fn reg_28_an_address_that_is_not_allowed_any_more_is_denied() {
         assert!(claims(&server).is_empty());
         assert_eq!(validation.state(&server), "validated", "not spent");
     }
-    // The stage is open again, for another address.
+    // The stage must be completed again, with another address.
     let poll = json!({ "auth": { "session": session } });
     let challenge = server.register(&poll).await.challenge();
     assert_eq!(challenge["completed"], json!([]));

@@ -230,7 +230,7 @@ async fn uia_16_the_next_stage_of_any_flow_counts() {
     let (_, session) = server.begin(&registration("alice")).await;
     let begun = server.register(&stage(TERMS, &session)).await.challenge();
     assert_eq!(begun["completed"], json!([TERMS]));
-    // The first stage of the other flow counts too; the flow with terms is the one to be completed.
+    // The first stage of the other flow is accepted too. The flow with terms is completed below.
     let token = new_token(&server, &["--uses", "1"]).await;
     let both = server
         .register(&token_stage(&token, Some(&session)))

@@ -1,7 +1,7 @@
-//! `m.login.registration_token`: the validity of a token, and when its uses are spent.
+//! `m.login.registration_token`: the validity of a token, and the requests that spend a use.
 #![expect(
     clippy::unwrap_used,
-    reason = "a test that cannot go on may panic, in its helpers too"
+    reason = "a failed expectation must fail the test, in helper functions too"
 )]
 
 use std::time::Duration;
@@ -22,8 +22,8 @@ async fn is_valid(server: &TestServer, token: &str) -> bool {
     server.get(&path).await.ok()["valid"].as_bool().unwrap()
 }
 
-/// UIA-60, incident 21 (use-limited tokens always or never valid): 1, N and N + 1 uses. A token
-/// with no uses cannot be created.
+/// UIA-60, incident 21 (use-limited tokens always or never valid): the test registers N + 1 accounts with
+/// tokens of N uses. A token with no uses cannot be created.
 #[tokio::test]
 async fn uia_60_a_token_makes_as_many_accounts_as_it_has_uses() {
     for uses in [1, 2, 17, 33] {
@@ -65,7 +65,8 @@ async fn uia_60_a_token_without_a_limit_is_never_spent() {
     assert!(is_valid(&server, &token).await);
 }
 
-/// UIA-60, incident 21: expired by a millisecond, with uses left and without a limit of uses.
+/// UIA-60, incident 21: a token is invalid from the millisecond of its expiry on, with remaining uses or
+/// without a limit of uses.
 #[tokio::test]
 async fn uia_60_a_token_expires_to_the_millisecond() {
     for limits in [
@@ -132,7 +133,7 @@ async fn uia_60_an_invalid_token_is_rejected_like_a_wrong_one() {
         .ok();
 }
 
-/// UIA-60, L11 (abandoned sign-ups eat tokens)
+/// UIA-60, L11 (abandoned sign-ups spend uses of tokens)
 #[tokio::test]
 async fn l11_an_abandoned_sign_up_spends_no_use() {
     let server = TestServer::with(&[TWO_STAGES]).await;
@@ -188,7 +189,7 @@ async fn uia_60_a_sign_up_that_fails_spends_no_use() {
     assert_eq!(uses_left(&server), [1]);
 }
 
-/// UIA-60, UIA-08: a token that was valid at its stage and is not at the end.
+/// UIA-60, UIA-08: the token was valid when its stage was completed and is invalid at the final request.
 #[tokio::test]
 async fn uia_60_a_token_lost_before_the_end_reopens_its_stage() {
     for loss in ["expired", "spent", "revoked"] {
@@ -224,7 +225,7 @@ async fn uia_60_a_token_lost_before_the_end_reopens_its_stage() {
         assert_eq!(
             refused["completed"],
             json!([DUMMY]),
-            "{loss}: that stage alone is open again"
+            "{loss}: only this stage must be completed again"
         );
         assert!(!users(&server).contains_key("alice"), "{loss}");
         let another = new_token(&server, &["--uses", "1"]).await;

@@ -1,5 +1,5 @@
 //! Finished sessions: the response is replayed to the request that finished the session and to no
-//! other.
+//! other request.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::flows::support::{
 const TEN_MINUTES: Duration = Duration::from_mins(10);
 const A_MOMENT: Duration = Duration::from_millis(1);
 
-/// Finishes a session; returns the session, the final request and its response.
+/// Finishes a session. Returns the session, the final request and its response.
 async fn finish(server: &TestServer, registration: &Value) -> (String, Value, Reply) {
     let (_, session) = server.begin(registration).await;
     let last = stage(DUMMY, &session);
@@ -77,7 +77,7 @@ async fn l7_another_request_on_a_finished_session_is_rejected() {
     assert_users(&server, &["alice"]);
 }
 
-/// L10 (a finished session gives its access token to a client that knows a part of the session ID)
+/// L10 (a finished session returns its access token to a client that has only a part of the session ID)
 #[tokio::test]
 async fn l10_the_response_is_replayed_to_the_full_session_id_only() {
     let server = TestServer::new().await;

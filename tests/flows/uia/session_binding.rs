@@ -1,8 +1,8 @@
-//! A session of one operation is not accepted for another: every ordered pair of the operations
-//! that UIA protects (UIA-13, incident 15).
+//! A session of one operation is not accepted for another operation. The test covers every ordered pair
+//! of the operations that UIA protects (UIA-13, incident 15).
 #![expect(
     clippy::unwrap_used,
-    reason = "a test that cannot go on may panic, in its helpers too"
+    reason = "a failed expectation must fail the test, in helper functions too"
 )]
 
 use http::Request;
@@ -72,7 +72,7 @@ async fn fixture() -> Fixture {
 }
 
 impl Fixture {
-    /// Sends a request. Registration takes no token.
+    /// Sends a request, with a token unless it is a registration.
     async fn send(&self, (name, method, path, _): &Operation, body: &Value) -> Reply {
         let mut request = Request::builder().method(*method).uri(path);
         if *name != "register" {
@@ -101,7 +101,7 @@ async fn uia_13_no_session_serves_another_operation() {
                 json!({ "type": "m.login.dummy", "session": session }),
             ] {
                 for parameters in [&other.3, &json!({})] {
-                    // Without its parameters a request may fail earlier.
+                    // A request without parameters may fail earlier, with another error.
                     let reply = fixture
                         .send(other, &with_auth(parameters.clone(), auth.clone()))
                         .await;

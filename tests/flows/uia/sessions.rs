@@ -32,7 +32,7 @@ async fn uia_12_an_unknown_session_gets_a_new_one_without_effect() {
             .await
             .refused("M_UNKNOWN");
         assert_ne!(fresh["session"], session, "the client chooses no session");
-        assert_eq!(fresh["completed"], json!([]), "the stage did not count");
+        assert_eq!(fresh["completed"], json!([]), "the stage is not completed");
         assert_users(&server, &[]);
     }
     // The new session is valid.
@@ -47,7 +47,7 @@ async fn uia_12_an_unknown_session_gets_a_new_one_without_effect() {
     assert_users(&server, &["alice"]);
 }
 
-/// UIA-12, UIA-32: expiry is read from the clock, before and after the removal by TTL.
+/// UIA-12, UIA-32: a session expires according to the clock, whether TTL has removed its row or not.
 #[tokio::test]
 async fn uia_32_a_session_expires_after_48_hours_removed_or_not() {
     for sweep in [false, true] {
@@ -236,7 +236,7 @@ async fn uia_20_later_parameters_are_validated_again() {
     assert_users(&server, &["bob", "taken"]);
 }
 
-/// UIA-20: the account gets the password that was sent last.
+/// UIA-20: a password that equals the username is rejected, even if they were sent in different requests.
 #[tokio::test]
 async fn uia_20_a_later_name_is_checked_with_the_stored_password() {
     let server = TestServer::with(&[("GATEHOUSE_PASSWORD_MIN_SCORE", "3")]).await;
@@ -310,7 +310,7 @@ async fn reg_15_the_steps_before_the_last_reserve_nothing() {
     assert_users(&server, &["alice"]);
 }
 
-/// L12 (request bodies of abandoned sessions kept for ever)
+/// L12 (request bodies of abandoned sessions are kept for ever)
 #[tokio::test]
 async fn l12_abandoned_sessions_leave_nothing_behind() {
     let server = TestServer::new().await;

@@ -1,7 +1,7 @@
 //! `m.login.terms`: the policies that are shown, and the acceptance that is recorded.
 #![expect(
     clippy::unwrap_used,
-    reason = "a test that cannot go on may panic, in its helpers too"
+    reason = "a failed expectation must fail the test, in helper functions too"
 )]
 
 use serde_json::{Value, json};
@@ -62,7 +62,7 @@ async fn uia_62_accepted_terms_are_recorded_with_their_version() {
     }
 }
 
-/// UIA-62: the version that counts was shown when the session was started.
+/// UIA-62: the recorded version is the version that was shown when the session was started.
 #[tokio::test]
 async fn uia_62_the_recorded_version_is_the_shown_one() {
     let directory = tempfile::tempdir().unwrap();

@@ -14,7 +14,8 @@ use crate::flows::support::{
     with,
 };
 
-/// The members that name a session; the other argument has the credentials of another session.
+/// Returns the members of `auth` that name the session. The second argument has the credentials of another
+/// session.
 type Spelling = fn(&ValidationSession, &Value) -> Value;
 
 const EITHER: &str = "m.login.email.identity m.login.msisdn";
@@ -23,7 +24,7 @@ async fn test_server(limits: &str) -> TestServer {
     TestServer::with(&[flows(EITHER), MAIL, SMS, ("GATEHOUSE_LIMITS", limits)]).await
 }
 
-/// A body that attempts `kind` with these members beside the type.
+/// A registration that attempts the stage `kind` with these further members of `auth`.
 fn attempt(kind: &str, members: &Value) -> Value {
     let auth = with(json!({ "type": kind }), members);
     with(registration("alice"), &json!({ "auth": auth }))
@@ -35,7 +36,8 @@ async fn validated_session(server: &TestServer) -> ValidationSession {
     validation
 }
 
-/// UIA-51, UIA-52: both names, as an object and as a list of one, with r0's members and without.
+/// UIA-51, UIA-52: the test uses both names, an object and a list of one object, with the members of r0
+/// and without.
 #[tokio::test]
 async fn uia_51_credentials_are_accepted_in_every_spelling() {
     let wrong = json!({ "sid": "other", "client_secret": "other" });
@@ -47,7 +49,7 @@ async fn uia_51_credentials_are_accepted_in_every_spelling() {
         // Element's dialogs send both names at once.
         |validation, _| json!({ "threepid_creds": validation.creds(), "threepidCreds": validation.creds() }),
         |validation, _| json!({ "threepid_creds": validation.creds(), "threepidCreds": [validation.creds()] }),
-        // The specification's own name takes precedence.
+        // The name of the specification takes precedence.
         |validation, wrong| json!({ "threepid_creds": validation.creds(), "threepidCreds": wrong }),
         |validation, _| json!({ "threepid_creds": null, "threepidCreds": validation.creds() }),
         |validation, _| json!({ "threepid_creds": { "sid": validation.sid, "clientSecret": validation.secret } }),
@@ -118,7 +120,7 @@ async fn uia_51_credentials_of_another_type_are_rejected() {
     assert_eq!(validation.state(&server), "validated");
 }
 
-/// UIA-53: every session that is not validated gets the same response, which does not say why.
+/// UIA-53: the response for every session that is not accepted is the same and contains no reason.
 #[tokio::test]
 async fn uia_53_only_a_validated_session_of_secret_and_medium_passes() {
     let server = test_server("off").await;
@@ -181,7 +183,8 @@ async fn l6_a_validated_session_expires() {
     }
 }
 
-/// UIA-53: a validated session that expires after its stage was completed opens the stage again.
+/// UIA-53: if a validated session expires after its stage was completed, the stage must be completed
+/// again.
 #[tokio::test]
 async fn l6_a_session_that_expires_during_uia_is_requested_again() {
     let offered = "m.login.email.identity+m.login.dummy";
@@ -196,7 +199,7 @@ async fn l6_a_session_that_expires_during_uia_is_requested_again() {
     assert_eq!(body["completed"], json!([DUMMY]));
     assert_eq!(body["session"], *session);
     assert_users(&server, &[]);
-    // The same client with the same secret: a new epoch of the same session.
+    // The same client with the same secret starts a new epoch of the same session.
     let again = request_mail(&server, ALICE, "secret").await;
     assert_eq!(again.sid, validation.sid);
     again.validate(&server).await;
@@ -204,8 +207,8 @@ async fn l6_a_session_that_expires_during_uia_is_requested_again() {
     assert_addresses(&server, &[("email#alice@example.org", "alice")]);
 }
 
-/// UIA-54, incident 20: a validated session creates one account, in whatever order the requests
-/// come.
+/// UIA-54, incident 20: a validated session creates one account, independent of the order of the
+/// requests.
 #[tokio::test]
 async fn uia_54_a_validated_session_is_spent_once() {
     let server = test_server("off").await;
@@ -235,8 +238,8 @@ async fn uia_54_a_validated_session_is_spent_once() {
     assert_addresses(&server, &[("email#alice@example.org", "alice")]);
 }
 
-/// UIA-54: a validated session that two UIA sessions have used belongs to the one that finishes
-/// first.
+/// UIA-54: if two UIA sessions use one validated session, only the UIA session that finishes first
+/// creates an account.
 #[tokio::test]
 async fn uia_54_a_session_shared_by_two_serves_the_first_to_finish() {
     let offered = "m.login.email.identity+m.login.dummy";
@@ -252,14 +255,14 @@ async fn uia_54_a_session_shared_by_two_serves_the_first_to_finish() {
     server.register(&stage(DUMMY, &sessions[0])).await.ok();
     let reply = server.register(&stage(DUMMY, &sessions[1])).await;
     reply.error(400, "M_THREEPID_IN_USE");
-    // The stage is open again, for another address.
+    // The stage must be completed again, with another address.
     let reply = server.register(&stage(DUMMY, &sessions[1])).await;
     assert_eq!(reply.challenge()["completed"], json!([DUMMY]));
     assert_users(&server, &["alice"]);
     assert_addresses(&server, &[("email#alice@example.org", "alice")]);
 }
 
-/// UIA-57, UIA-26: clients poll again and again; polls are neither rejected nor written to the
+/// UIA-57, UIA-26: clients poll many times. Polls are not rejected, and only the first poll writes to a
 /// table.
 #[tokio::test]
 async fn uia_57_fifty_polls_succeed_and_only_the_first_writes() {

@@ -1,5 +1,5 @@
 //! The fallback pages of the address stages over HTTP: they ask for an address, send a message, and
-//! wait for its link or take its code.
+//! wait for its link or accept its code.
 
 use std::time::Duration;
 
@@ -50,8 +50,8 @@ fn assert_error_form(reply: &Reply, status: u16, expected: &[&str]) {
     assert_eq!(fields(&text), expected, "{text}");
 }
 
-/// UIA-70 to UIA-73: the page asks for an address, sends a mail and waits. It continues by itself
-/// after the link is confirmed in another browser.
+/// UIA-70 to UIA-73: the page asks for an address, sends an e-mail and waits. It continues without
+/// another submission after the link was confirmed in another browser.
 #[tokio::test]
 async fn uia_72_the_page_for_mail_asks_sends_and_waits() {
     for prefix in PREFIXES {
@@ -75,7 +75,7 @@ async fn uia_72_the_page_for_mail_asks_sends_and_waits() {
             assert!(!text.contains("alice@example.org"), "{text}");
             assert!(text.contains("http-equiv=\"refresh\""), "{text}");
             assert_eq!(server.deliver().await, 1);
-            // Reloading sends nothing, completes nothing, and has no script.
+            // Reloading the page sends nothing and completes nothing, and the page has no script.
             assert_form(&server.get(&path).await, &waiting);
             assert_error_form(&submit(&server, &path, "action=check").await, 401, &waiting);
             assert_eq!(completed(&server, &session).await, json!([]));
@@ -110,7 +110,7 @@ async fn uia_72_the_page_for_phones_asks_sends_and_takes_the_code() {
         assert!(!text.contains("7400"), "{text}");
         assert!(
             !text.contains("http-equiv=\"refresh\""),
-            "it would clear the field"
+            "a refresh would clear the field"
         );
         assert_eq!(server.deliver().await, 1);
         assert_form(&server.get(&path).await, &asks);
@@ -133,7 +133,7 @@ async fn uia_72_the_page_for_phones_asks_sends_and_takes_the_code() {
     }
 }
 
-/// L18: five wrong codes on the page invalidate the code; another message has another one.
+/// L18: five wrong codes on the page invalidate the code. The next message has another code.
 #[tokio::test]
 async fn l18_the_page_takes_five_wrong_codes_then_a_new_message() {
     let server = test_server(MSISDN).await;
@@ -161,8 +161,8 @@ async fn l18_the_page_takes_five_wrong_codes_then_a_new_message() {
     is_final(&submit(&server, &path, &format!("action=check&code={code}")).await);
 }
 
-/// UIA-72: the page sends a message again, and to another address. The first address is not
-/// attached.
+/// UIA-72: the page can send a message again and to another address. The first address is not attached
+/// to the account.
 #[tokio::test]
 async fn uia_72_the_page_sends_again_or_to_another_address() {
     let server = test_server(EMAIL).await;
@@ -200,7 +200,7 @@ async fn uia_72_the_page_sends_again_or_to_another_address() {
     assert_addresses(&server, &[(CLAIM, "alice")]);
 }
 
-/// UIA-73, UIA-16: the page of a stage that is not the next one sends nothing and completes
+/// UIA-73, UIA-16: the page of a stage that is not the next stage sends nothing and completes
 /// nothing.
 #[tokio::test]
 async fn uia_16_a_page_sends_nothing_while_another_stage_is_next() {
@@ -239,7 +239,7 @@ async fn uia_73_a_page_without_a_valid_session_sends_nothing() {
     }
 }
 
-/// UIA-74: the input is validated, and shown only in its canonical form.
+/// UIA-74: the input is validated, and pages show it only in its canonical form.
 #[tokio::test]
 async fn uia_74_hostile_addresses_are_rejected_and_inert() {
     let server = test_server(&format!("{EMAIL} {MSISDN}")).await;
@@ -297,7 +297,7 @@ async fn threepid_08_the_page_sends_nothing_to_a_denied_address() {
     assert_eq!((count(&server, "Outbox"), count(&server, "Proofs")), (0, 0));
 }
 
-/// HTTP-19: a page that has sent too much says when it will send again.
+/// HTTP-19: the messages of pages consume the same quotas, and further submissions get a 429.
 #[tokio::test]
 async fn threepid_16_the_pages_messages_are_counted_like_any_others() {
     let settings = [flows(MSISDN), SMS, ("GATEHOUSE_LIMITS", "on")];

@@ -1,4 +1,4 @@
-//! The two file formats. Each is read into numbered lines.
+//! Reads the two file formats into numbered lines.
 
 use std::path::Path;
 
@@ -100,7 +100,7 @@ impl CsvRecord {
     }
 }
 
-/// `alice@example.org 1714564800; other@example.org 2024-05-01T12:00:00Z`
+/// Parses a cell such as `alice@example.org 1714564800; other@example.org 2024-05-01T12:00:00Z`.
 fn addresses(cell: Option<&str>) -> Result<Vec<Address>, String> {
     let entries = cell.unwrap_or_default().split(';').map(str::trim);
     entries
@@ -128,9 +128,9 @@ pub(super) fn read_json_lines(bytes: &[u8]) -> Lines {
         .collect()
 }
 
-/// Returns the message of an error about a field if the text that it quotes can be a field name. Otherwise
-/// returns a general message, because the quoted text may be a password hash in a file without a header
-/// line.
+/// Returns the message of an error about a field if the text that the message quotes can be a field name.
+/// Otherwise returns a general message, because in a file without a header line the quoted text may be a password
+/// hash.
 fn without_unknown_content(text: &str) -> String {
     let name = text.split('`').nth(1).unwrap_or_default();
     let is_name =

@@ -1,4 +1,4 @@
-//! One user of a file: the content of the line, and the validated values.
+//! One user of an import file: the content of the line, and the validated values.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -27,12 +27,12 @@ pub(super) struct Line {
     pub(super) deactivated: bool,
     #[expect(
         dead_code,
-        reason = "exports of other servers have it; this server stores no profiles"
+        reason = "exports of other servers have this field; this server stores no profiles"
     )]
     pub(super) displayname: Option<Value>,
     #[expect(
         dead_code,
-        reason = "exports of other servers have it; this server has no administrators"
+        reason = "exports of other servers have this field; this server has no administrators"
     )]
     pub(super) admin: Option<Value>,
 }

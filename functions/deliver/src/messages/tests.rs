@@ -156,7 +156,7 @@ fn an_email_loads_nothing_and_has_no_other_link() {
     }
 }
 
-/// 3PID-05: an informing e-mail has no link, because phishing e-mails have one.
+/// 3PID-05: an e-mail that only informs has no link, because phishing e-mails have links.
 #[test]
 fn an_email_that_validates_nothing_has_no_link() {
     for mail in without_link() {
@@ -224,7 +224,7 @@ fn the_text_and_the_html_of_an_email_say_the_same() {
         }
         let bare = bare.replace(['“', '”'], "\"").replace(" .", ".");
         let (text, html) = (words(&email.text), words(&bare));
-        // Except the link, which the HTML has twice, and its button.
+        // The link, which the HTML has twice, and the `--` before the signature are not compared.
         let own = |word: &&String| !word.starts_with("http") && *word != "--";
         let text: Vec<_> = text.iter().filter(own).collect();
         let html = html.iter().filter(own);

@@ -56,11 +56,11 @@ impl Name {
     }
 }
 
-/// Why the account cannot have the name.
+/// The reason why the account cannot have the name.
 pub(super) enum NameCheckError {
     /// The name is not allowed or not free.
     Name(NameError),
-    /// The guest access token is not one of a guest with this name.
+    /// The guest access token does not belong to an active guest with this name.
     NotTheGuest,
     /// DynamoDB failed.
     Store(StoreError),
@@ -85,7 +85,7 @@ impl From<NameCheckError> for Rejection {
             NameCheckError::Name(error) => error.into(),
             NameCheckError::NotTheGuest => MatrixError::new(
                 ErrorCode::Forbidden,
-                "The guest access token is not one of this user",
+                "The guest access token does not belong to this user",
             )
             .into(),
             NameCheckError::Store(error) => error.into(),
@@ -93,7 +93,7 @@ impl From<NameCheckError> for Rejection {
     }
 }
 
-/// Checks everything about the name that is known before UIA (REG-13).
+/// Checks the name as far as possible before UIA (REG-13).
 pub(super) async fn check(
     app: &App,
     parameters: &Parameters,

@@ -1,4 +1,4 @@
-//! The transaction that creates a user's account, and what follows it.
+//! The transaction that creates a user's account, and the calls after it.
 
 use shared::{
     accounts::{CreateAccountError, NewAccount, NewDevice},
@@ -96,8 +96,8 @@ impl AccountCreation<'_> {
         (answer, Some(device))
     }
 
-    /// Runs after the account exists and not before: until then another request may claim the name.
-    /// Later password attempts of attackers do not lock the owner out from the network of the login.
+    /// Runs only after the account has been created, because until then another request may claim the name. A trusted
+    /// network prevents later password attempts of attackers from locking the owner out there.
     async fn after_registration(&self, app: &App, account: &NewAccount) {
         let trust_network = async {
             if account.device.is_some() {

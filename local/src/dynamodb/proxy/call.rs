@@ -20,7 +20,7 @@ const REMEMBERED: usize = 10_000;
 /// A call that was answered.
 #[derive(Debug, Clone)]
 pub struct Call {
-    /// The number of the call. The first one is 1.
+    /// The number of the call. The first call is 1.
     pub seq: u64,
     /// The time of its arrival.
     pub at: Instant,
@@ -30,11 +30,11 @@ pub struct Call {
     pub operation: String,
     /// The logical ids of its tables.
     pub tables: Vec<String>,
-    /// Read capacity units consumed.
+    /// The consumed read capacity units.
     pub read_units: f64,
-    /// Write capacity units consumed.
+    /// The consumed write capacity units.
     pub write_units: f64,
-    /// The HTTP status of the response, even if the response was lost. 502 if there was none.
+    /// The HTTP status of the response, even if the response was lost, or 502 if there was no response.
     pub status: u16,
     /// The duration of the call.
     pub duration: Duration,
@@ -121,7 +121,7 @@ impl Operation {
         }
     }
 
-    /// The call, after its response.
+    /// The record of the call, after its response.
     pub(crate) fn call(&self, at: Instant, status: StatusCode, units: (f64, f64)) -> Call {
         Call {
             seq: 0,
@@ -204,8 +204,8 @@ fn needs(operation: &str, body: &Value, logical: impl Fn(&str) -> String) -> BTr
     }
 }
 
-/// The consumed read and write capacity units of a response. The response of a transaction distinguishes them,
-/// because repeating a completed write transaction consumes read units.
+/// The consumed read and write capacity units of a response. The response of a transaction distinguishes read units
+/// from write units, because repeating a completed write transaction consumes read units.
 pub(super) fn units(operation: &Operation, answer: Option<&Value>) -> (f64, f64) {
     let tables: &[Value] = match answer.and_then(|answer| answer.get("ConsumedCapacity")) {
         Some(Value::Array(tables)) => tables,

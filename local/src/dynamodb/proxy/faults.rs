@@ -1,4 +1,4 @@
-//! Fault injection: the faults that the proxy can inject into a call, and when.
+//! Fault injection: the faults that the proxy can inject, and the choice of the calls.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::call::Operation;
 /// A kind of fault. Each kind applies only to the operations that can have it on AWS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FaultKind {
-    /// Another transaction is in progress for an item. Applies to writes and to all transactions.
+    /// Another transaction is in progress for an item. This kind applies to writes and to all transactions.
     Conflict,
     /// The throughput of the table, or the sending rate, is exceeded.
     Throttle,
@@ -49,13 +49,13 @@ impl FaultKind {
 /// A fault and the calls that it is injected into.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
-    /// Only into calls of this operation.
+    /// The operation of the calls. `None` matches any operation.
     pub operation: Option<String>,
-    /// Only into calls of this caller.
+    /// The caller. `None` matches any caller.
     pub caller: Option<String>,
-    /// Only into calls that name this table, by its logical id.
+    /// The logical id of a table that the calls name. `None` matches any table.
     pub table: Option<String>,
-    /// The number of the first matching call that has the fault. The next one is 1.
+    /// The number of the first matching call that has the fault. The next matching call is 1.
     pub nth: u64,
     /// The number of consecutive matching calls that have the fault.
     pub times: u64,
@@ -64,7 +64,7 @@ pub struct Fault {
 }
 
 impl Fault {
-    /// `kind` on the next call that it applies to.
+    /// A fault of this kind for the next call that the kind applies to.
     pub fn new(kind: FaultKind) -> Self {
         Self {
             operation: None,
@@ -76,35 +76,35 @@ impl Fault {
         }
     }
 
-    /// Only into calls of `operation`.
+    /// Limits the fault to calls of `operation`.
     #[must_use]
     pub fn on(mut self, operation: &str) -> Self {
         self.operation = Some(operation.to_owned());
         self
     }
 
-    /// Only into calls of `caller`.
+    /// Limits the fault to calls of `caller`.
     #[must_use]
     pub fn by(mut self, caller: &str) -> Self {
         self.caller = Some(caller.to_owned());
         self
     }
 
-    /// Only into calls that name `table`.
+    /// Limits the fault to calls that name `table`.
     #[must_use]
     pub fn at(mut self, table: &str) -> Self {
         self.table = Some(table.to_owned());
         self
     }
 
-    /// Into the `nth` matching call. The next one is 1.
+    /// Injects the fault into the `nth` matching call. The next matching call is 1.
     #[must_use]
     pub fn nth(mut self, nth: u64) -> Self {
         self.nth = nth.max(1);
         self
     }
 
-    /// Into `times` consecutive matching calls.
+    /// Injects the fault into `times` consecutive matching calls.
     #[must_use]
     pub fn times(mut self, times: u64) -> Self {
         self.times = times;
@@ -181,7 +181,7 @@ impl FaultPlan {
         kind.map_or(FaultAction::None, |kind| action(kind, operation))
     }
 
-    /// The fault of this call. Every matching fault counts the call, and the first one that is due is injected.
+    /// The fault of this call. Every matching fault counts the call, and the first fault that is due is injected.
     pub(crate) fn next_fault(
         &mut self,
         operation: &Operation,
@@ -258,7 +258,7 @@ fn action(kind: FaultKind, operation: &Operation) -> FaultAction {
         FaultKind::Unprocessed => partial(operation, |_| 0),
         FaultKind::HalfUnprocessed => partial(operation, |count| count / 2),
         FaultKind::Delay(time) => FaultAction::Delay(time),
-        // Applies to no operation of `DynamoDB`.
+        // This kind applies to no operation of `DynamoDB`.
         FaultKind::Rejected => FaultAction::None,
         FaultKind::ConnectionReset => FaultAction::ConnectionReset,
         FaultKind::LostAnswer => FaultAction::LostAnswer,
@@ -303,7 +303,7 @@ fn transaction_cancelled(operation: &Operation, code: &str, message: &str) -> Fa
     FaultAction::Answer(StatusCode::BAD_REQUEST, body)
 }
 
-/// A batch of which only `keep` of the items of each table are executed.
+/// A partly executed batch. `keep` returns the number of executed items from the number of items of a table.
 fn partial(operation: &Operation, keep: impl Fn(usize) -> usize) -> FaultAction {
     let (name, empty) = if operation.name == "BatchGetItem" {
         ("UnprocessedKeys", json!({ "Responses": {} }))

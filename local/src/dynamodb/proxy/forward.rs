@@ -9,7 +9,8 @@ use super::{State, call::Operation, faults};
 use crate::runtime::local_listener::{ConnectionReset, typed};
 
 impl State {
-    /// Forwards the request, with `body` instead of its own if there is one. Returns the response and its JSON.
+    /// Forwards the request, with `body` in place of its own body if `body` is given. Returns the response and its
+    /// JSON.
     pub(super) async fn forward(
         &self,
         headers: &HeaderMap,
@@ -54,7 +55,7 @@ impl State {
     }
 }
 
-/// Removes the CORS headers, by which the engine lets every web page read its responses.
+/// Removes the CORS headers. With them, every web page could read the responses of the engine.
 fn remove_cors_headers(headers: &mut HeaderMap) {
     let cors: Vec<HeaderName> = headers
         .keys()

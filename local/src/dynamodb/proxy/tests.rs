@@ -20,7 +20,7 @@ async fn list_tables(address: SocketAddr, headers: String) -> String {
         )
         .expect("a request");
         let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("an answer");
+        stream.read_to_string(&mut answer).expect("a response");
         answer.to_lowercase()
     };
     tokio::task::spawn_blocking(exchange)

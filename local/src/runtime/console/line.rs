@@ -107,7 +107,8 @@ impl Visit for RequestLine {
     fn record_debug(&mut self, _: &Field, _: &dyn fmt::Debug) {}
 }
 
-/// The line of a worker's report. Returns `None` if it has worked on no message: the schedule runs each minute.
+/// The line of a worker's report. Returns `None` if the worker has handled no message, because the schedule runs each
+/// minute.
 pub(super) fn delivery_line(report: &Value, time: &str, style: Style) -> Option<String> {
     let count = |metric: Metric| number(&report[metric.name()]);
     let outcomes: Vec<String> = [

@@ -35,7 +35,7 @@ impl io::Write for Output {
 impl Output {
     /// Captures the log of this thread.
     fn capture(format: LogFormat, color: bool) -> (Self, tracing::subscriber::DefaultGuard) {
-        // With a single dispatcher, a thread without one can disable a callsite for the whole process.
+        // If there is only one dispatcher, a thread without a dispatcher can disable a callsite for the whole process.
         static SECOND: OnceLock<Dispatch> = OnceLock::new();
         SECOND.get_or_init(|| Dispatch::new(tracing::subscriber::NoSubscriber::new()));
         let output = Self::default();

@@ -83,7 +83,10 @@ impl Fixture {
             .await
             .expect("a request");
         let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.expect("an answer");
+        stream
+            .read_to_string(&mut answer)
+            .await
+            .expect("a response");
         assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
     }
 

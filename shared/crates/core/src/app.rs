@@ -21,7 +21,7 @@ use crate::{
     store::{AppservicesRow, RegistrationLookup, Store, StoreError},
 };
 
-/// The state of the process. No later process needs any of it.
+/// The state of the process. None of it is needed after the process ends.
 #[derive(Debug)]
 pub struct App {
     /// The configuration.
@@ -94,11 +94,12 @@ impl App {
     /// with another read, if possible.
     pub fn appservices_are_stale(&self) -> bool {
         let read = self.appservices_read.load(Ordering::Relaxed);
-        // A copy with a read time in the future, after the clock was set back, counts as out of date.
+        // If the read time is in the future, because the clock was set back, the copy is out of date.
         !(0..FRESH_FOR_MS).contains(&self.clock.now().0.saturating_sub(read))
     }
 
-    /// The application services, at most one minute old. `row` is the row if the caller has just read it.
+    /// The application services, at most one minute old. If the caller has just read the row, `row` replaces the
+    /// copy.
     pub async fn refresh_appservices(
         &self,
         row: Option<AppservicesRow>,
@@ -127,8 +128,8 @@ impl App {
     }
 }
 
-/// Opens the connection to DynamoDB ahead of the first request, with a read that is useful and needs no key:
-/// the application services. An error is ignored, because the first request would report it.
+/// Opens the connection to DynamoDB before the first request by reading the application services: this read needs
+/// no key, and the first request uses its result. An error is ignored, because the first request would report it.
 pub async fn warm_up(store: &Store) -> Option<AppservicesRow> {
     let lookup = RegistrationLookup {
         appservices: true,

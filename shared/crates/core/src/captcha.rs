@@ -1,7 +1,7 @@
-//! Captcha verification: the HTTP call that asks a provider whether the client solved the captcha.
+//! Captcha verification: the HTTP request by which a provider verifies the captcha response of the client.
 //!
-//! reCAPTCHA, hCaptcha and Turnstile accept the same form and return the same response. The connector is the
-//! one of the AWS SDK, so that no second HTTP stack is linked. Only this module knows the protocol.
+//! reCAPTCHA, hCaptcha and Turnstile accept the same form and return the same response. The connector comes from
+//! the AWS SDK, so that no second HTTP stack is linked. Only this module depends on the protocol.
 
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ pub enum CaptchaResult {
     Passed,
     /// The response is wrong, expired or already used.
     Failed,
-    /// The provider sent no response, or none that this server understands. The stage must not be completed.
+    /// The provider sent no response or an unusable one. The stage must not be completed.
     Unavailable,
 }
 

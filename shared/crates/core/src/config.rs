@@ -1,8 +1,8 @@
-//! Configuration: the environment variables, parsed and checked against one another once, as a [`Config`].
+//! Configuration: the environment variables, parsed once into a [`Config`] and checked against one another.
 //!
-//! [`SETTINGS`] is the only list of names; `docs/configuration.md` is generated from it. All errors are
-//! reported at once and by name of the setting. A wrong value never falls back to a default. This module does
-//! not read the environment: the caller provides a lookup function.
+//! [`SETTINGS`] is the only list of names; `docs/configuration.md` is generated from it. All errors are reported at
+//! once, each with the name of its setting. A wrong value never falls back to a default. This module does not read
+//! the environment: the caller provides a lookup function.
 
 mod flows;
 mod identity_servers;
@@ -56,7 +56,7 @@ pub struct Config {
     pub tokens: TokenLifetimes,
     /// Whether users may change or reset their password (PWD-15).
     pub password_changes: bool,
-    /// How long after its validation a phone number alone can reset a password. `None` is forever.
+    /// How long after its validation a phone number alone can reset a password. `None` if there is no time limit.
     pub reset_phone_age: Option<Duration>,
     /// Whether users may add and remove 3PIDs of their account (ACC3-07).
     pub threepid_changes: bool,
@@ -68,9 +68,9 @@ pub struct Config {
     pub captcha: Option<CaptchaConfig>,
     /// The policies that a new user must accept, if any.
     pub policies: Option<Policies>,
-    /// The settings of mails. `None` if no mail is sent.
+    /// The settings of e-mails. `None` if no e-mail is sent.
     pub mail: Option<MailConfig>,
-    /// The settings of text messages. `None` if none are sent.
+    /// The settings of text messages. `None` if no text message is sent.
     pub sms: Option<SmsConfig>,
     /// The e-mail addresses that may be used.
     pub email_policy: AddressPolicy,
@@ -78,7 +78,7 @@ pub struct Config {
     pub phone_policy: AddressPolicy,
     /// The hosts that a browser may be redirected to after validation, in lower case.
     pub next_link_hosts: Vec<String>,
-    /// Whether a client learns that an address belongs to an account.
+    /// Whether a client learns that a 3PID belongs to an account.
     pub threepid_privacy: Privacy,
     /// The trusted identity servers, and how they are used.
     pub identity_servers: IdentityServers,
@@ -133,7 +133,7 @@ impl PasswordConfig {
     }
 }
 
-/// The lifetimes of access tokens. `None` is forever.
+/// The lifetimes of access tokens. `None` if the tokens do not expire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TokenLifetimes {
     /// The lifetime for a client without a refresh token.
@@ -175,7 +175,7 @@ impl ConfigErrors {
 }
 
 impl Config {
-    /// Reads and checks all settings. An empty value counts as unset.
+    /// Reads and checks all settings. An empty value is treated as unset.
     pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigErrors> {
         let mut raw = parse::Raw::new(&lookup);
         let config = Self::read(&mut raw);
@@ -185,8 +185,8 @@ impl Config {
         }
     }
 
-    /// Fails with the names among `names` that begin with `GATEHOUSE_` and are not a setting: most likely they
-    /// are misspelt.
+    /// Fails with the names among `names` that begin with `GATEHOUSE_` and are not settings: most likely, these
+    /// names are misspelt.
     pub fn unknown_settings(names: impl Iterator<Item = String>) -> Result<(), ConfigErrors> {
         let unknown: Vec<_> = names
             .filter(|name| {
@@ -201,7 +201,7 @@ impl Config {
         }
     }
 
-    /// The registration flows that are offered. None if registration is closed.
+    /// The registration flows that are offered. Empty if registration is closed.
     pub fn flows(&self) -> &[Flow] {
         match &self.registration {
             Registration::Closed => &[],

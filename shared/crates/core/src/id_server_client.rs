@@ -1,7 +1,7 @@
 //! The HTTP client for identity servers: requests, timeouts and parsing of responses.
 //!
-//! One call is one request: redirects are not followed and nothing is retried (IDS-21). The connector is the
-//! one of the AWS SDK, so that no second HTTP stack is linked.
+//! One call is one request: redirects are not followed and nothing is retried (IDS-21). The connector comes from
+//! the AWS SDK, so that no second HTTP stack is linked.
 
 mod resolver;
 
@@ -25,7 +25,7 @@ use resolver::PublicResolver;
 const TIMEOUT: Duration = Duration::from_secs(3);
 /// The maximum size of a response, in bytes.
 const MAX_ANSWER_BYTES: usize = 64 * 1024;
-/// The maximum length of an errcode and of an error message that are passed on, in characters.
+/// The maximum length of an errcode and of an error message that are passed on to the client, in characters.
 const MAX_ERRCODE_CHARS: usize = 64;
 const MAX_MESSAGE_CHARS: usize = 256;
 /// The maximum `retry_after_ms` that is passed on.

@@ -1,8 +1,8 @@
 //! Identity servers: bind a 3PID to a user, unbind it and, if the operator chose so, validate it.
 //!
-//! By default no identity server is used, and only those that the operator trusts are ever called (IDS-01,
-//! IDS-02). Bindings through this server are recorded, so that they can be removed when the account is
-//! deactivated (IDS-12). This module depends neither on request bodies nor on responses to clients.
+//! By default, no identity server is used. Only identity servers that the operator trusts are called (IDS-01,
+//! IDS-02). Bindings through this server are recorded, so that they can be removed when the account is deactivated
+//! (IDS-12). This module depends neither on request bodies nor on responses to clients.
 //! [Specification](https://spec.matrix.org/v1.15/identity-service-api/).
 
 mod bind;

@@ -1,8 +1,8 @@
 //! The key ring in Secrets Manager. This is the only file that uses the SDK of Secrets Manager.
 //!
 //! `GATEHOUSE_SECRET_ARN` names a secret with a JSON object; its members are the settings with secret values.
-//! It is read once, when a process starts. After that its members take the place of those settings, so that the
-//! code that reads settings does not depend on where they come from. No part of the secret is logged.
+//! The secret is read once, when a process starts. Its members then replace those settings, so that the code that
+//! reads settings does not depend on their source. No part of the secret is logged.
 
 use std::collections::BTreeMap;
 
@@ -88,7 +88,7 @@ impl KeySettings {
         }
     }
 
-    /// Random keys for a function that uses no key: no other process would recognise the values that it makes.
+    /// Random keys for a function that uses no key: no other process could verify the values that it makes.
     fn random(rng: &dyn Rng) -> Self {
         let random_member = |name| {
             let bytes = BASE64_STANDARD.encode(rng.bytes::<32>());

@@ -22,7 +22,7 @@ use crate::{
 /// The burst and the interval of a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Quota {
-    /// How many requests are allowed at once.
+    /// The number of requests that are allowed at once.
     pub burst: u32,
     /// The time until one more request is allowed.
     pub interval: Duration,
@@ -47,7 +47,7 @@ impl Limit {
     }
 }
 
-/// Why a request is refused.
+/// The reason why a request is rejected.
 #[derive(Debug, thiserror::Error)]
 pub enum LimitError {
     /// The quota is used up.
@@ -80,8 +80,8 @@ pub async fn consume(app: &App, limit: Limit, key: impl Display) -> Result<(), L
     check(app.store.consume_limit(&bucket, update).await?, update)
 }
 
-/// Charges one request to a quota of one, for `holder`. A repeated call of the same holder is the same
-/// request, so an interrupted holder is not refused.
+/// Charges one request to a quota of one, for `holder`. A repeated call for the same holder is not charged again,
+/// so that the holder can continue after an interruption.
 pub async fn acquire_for(
     app: &App,
     limit: Limit,
@@ -113,7 +113,7 @@ fn check(decision: LimitDecision, update: GcraUpdate) -> Result<(), LimitError> 
     }
 }
 
-/// Refunds one request. A correct password does not count as an attempt.
+/// Refunds one request. For example, a correct password is not charged as an attempt.
 pub async fn refund(app: &App, limit: Limit, key: impl Display) -> Result<(), LimitError> {
     if app.config.limits {
         app.store
@@ -148,7 +148,7 @@ pub async fn refund_all(app: &App, charges: &[(Limit, String)]) {
 const KNOWN_FOR: Duration = Duration::from_hours(30 * 24);
 const KNOWN_NETWORK: &str = "known-network";
 
-/// Records for 30 days that the account owner was authenticated from a network. `key` names both.
+/// Records for 30 days that the account owner was authenticated from a network. `key` identifies both.
 pub async fn mark_known_network(app: &App, key: impl Display) -> Result<(), StoreError> {
     if app.config.limits {
         let until = app.clock.now().plus(KNOWN_FOR);
@@ -159,7 +159,7 @@ pub async fn mark_known_network(app: &App, key: impl Display) -> Result<(), Stor
     Ok(())
 }
 
-/// Whether that is recorded.
+/// Whether it is recorded that the account owner was authenticated from a network. `key` identifies both.
 pub async fn is_known_network(app: &App, key: impl Display) -> Result<bool, StoreError> {
     let until = app
         .store
@@ -172,7 +172,7 @@ fn bucket_key(app: &App, limit: Limit, key: impl Display) -> String {
     bucket_key_of(app, limit.name(), key)
 }
 
-/// A bucket's key. It is hashed, so that the table holds no network and no address.
+/// The key of a bucket. It is hashed, so that the table contains no network and no 3PID.
 fn bucket_key_of(app: &App, name: &str, key: impl Display) -> String {
     let key = key.to_string();
     let hash = app.config.keys.hash(KeyPurpose::LimitKey, key.as_bytes());

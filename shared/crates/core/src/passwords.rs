@@ -23,12 +23,12 @@ use unicode_normalization::UnicodeNormalization;
 use crate::{clock::Timestamp, config::PasswordConfig, metrics, rng::Rng, secrets::Secret};
 
 /// The maximum length of a password, in bytes as sent. argon2 processes all of it, zxcvbn only the first
-/// [`SCORED_CHARS`] characters.
+/// `SCORED_CHARS` characters.
 pub const MAX_PASSWORD_BYTES: usize = 512;
 
 /// The number of characters that zxcvbn scores. Its time grows with the square of the length, and much faster
-/// for characters that may stand for letters: a hundred of them took a second, in a request that any client can
-/// send. A password whose first 32 characters are easy to guess is rejected.
+/// for characters that may stand for letters: a hundred such characters took a second, and any client can send such
+/// a request. A password whose first 32 characters are easy to guess is rejected.
 const SCORED_CHARS: usize = 32;
 
 const SALT_BYTES: usize = 16;
@@ -48,8 +48,8 @@ pub enum PasswordError {
     Weak,
 }
 
-/// Checks whether a hash that another server made can be verified here, at an acceptable cost. A client can
-/// cause that cost by a login.
+/// Checks whether a hash that another server made can be verified here, at an acceptable cost. Every login with the
+/// hash causes that cost.
 pub fn check_hash_format(hash: &str) -> Result<(), HashFormatError> {
     Stored::parse(hash).map(|_| ())
 }
@@ -86,8 +86,7 @@ pub fn validate(
     }
 }
 
-/// The NFKC form of a password, which is scored and hashed: compatible Unicode spellings count as the same
-/// password.
+/// The NFKC form of a password, which is scored and hashed: compatible Unicode spellings are the same password.
 fn normalized(password: &str) -> Secret {
     Secret::new(password.nfkc().collect())
 }
@@ -150,8 +149,8 @@ impl Hasher {
         .await
     }
 
-    /// Runs `work` on a blocking thread. If the caller is cancelled, the work goes on, and so the permit
-    /// belongs to the work.
+    /// Runs `work` on a blocking thread. If the caller is cancelled, the work continues. Therefore the work holds
+    /// the permit until its end.
     async fn work<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Worker) -> Result<T, HashError> + Send + 'static,
@@ -200,7 +199,7 @@ impl Worker {
         Ok(PasswordHash {
             phc: own.to_string(),
             pepper: pepper.map(|pepper| pepper.id.clone()),
-            set: Timestamp::default(),
+            changed_at: Timestamp::default(),
         })
     }
 
@@ -283,7 +282,7 @@ impl Worker {
     }
 }
 
-/// The result for the hash of another server: it should always be replaced.
+/// The result for the hash of another server. Such a hash is always outdated, so that it is replaced.
 const fn imported_hash_result(right: bool) -> PasswordCheck {
     if right {
         PasswordCheck::Outdated
@@ -293,7 +292,7 @@ const fn imported_hash_result(right: bool) -> PasswordCheck {
 }
 
 /// Whether a password matches the hash of another server, with the pepper appended. Tries the normalised form
-/// and the form that the user typed, because other servers differ in that.
+/// and the form that the user typed, because some servers normalise passwords and others do not.
 fn matches_any_form(typed: &str, pepper: Option<&Pepper>, is: impl Fn(&[u8]) -> bool) -> bool {
     let normalized = normalized(typed);
     let end = pepper.map_or(&[][..], |pepper| pepper.secret.reveal());

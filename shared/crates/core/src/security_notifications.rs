@@ -1,9 +1,9 @@
-//! Security notifications: mails that notify the account owner of a change, sent to each e-mail address of the
+//! Security notifications: e-mails that notify the account owner of a change, sent to each e-mail address of the
 //! account.
 //!
-//! The mails are rows of the outbox. The transaction that makes the change also writes the rows, so that no
-//! change is made without its notification and no notification is sent without its change. A change that was
-//! made too often recently is rejected ([`notify`]). The function `deliver` renders the mails.
+//! The e-mails are rows of the outbox. The transaction that makes the change also writes the rows, so that no
+//! change is made without its notification and no notification is sent without its change. A change that was made
+//! too often recently is rejected ([`notify`]). The function `deliver` renders the e-mails.
 
 use crate::{
     app::App,
@@ -15,9 +15,9 @@ use crate::{
     threepid::{Medium, ThreePid},
 };
 
-/// Counts a change and returns the mails about it for the transaction that makes the change, one for each
-/// e-mail address among `addresses`. Returns no mails if this server sends no mail. Fails if this account had
-/// too many changes of this kind recently: the caller must then not make the change, because a change without a
+/// Counts a change and returns the e-mails about it for the transaction that makes the change, one for each e-mail
+/// address among `addresses`. Returns an empty list if this server sends no e-mails. Fails if this account had too
+/// many changes of this kind recently: the caller must then not make the change, because a change without a
 /// notification would go unnoticed, and repeated changes could flood a mailbox.
 pub async fn notify(
     app: &App,
@@ -37,7 +37,7 @@ pub async fn notify(
     }
 }
 
-/// Like [`notify`] without its limit, for changes that have a limit of their own.
+/// Like [`notify`] without its limit, for changes with a separate limit.
 pub fn mails(app: &App, addresses: &[ThreePid], notice: Notice) -> Vec<NewMessage> {
     if app.config.mail.is_none() {
         return Vec::new();
@@ -45,7 +45,7 @@ pub fn mails(app: &App, addresses: &[ThreePid], notice: Notice) -> Vec<NewMessag
     mails_at(app.clock.now(), &*app.rng, addresses, notice)
 }
 
-/// Like [`mails`], but regardless of whether this server sends mail, because the admin CLI does not have that
+/// Like [`mails`], but regardless of whether this server sends e-mails, because the admin CLI does not have that
 /// setting.
 pub fn mails_at(
     now: Timestamp,

@@ -1,7 +1,7 @@
 //! Third-party identifiers (3PIDs): e-mail addresses and phone numbers, and the operator's rules for them.
 //!
 //! `parse_email` and `parse_phone` return the canonical [`ThreePid`] or fail. All later steps use only the canonical
-//! form, so that the address that is checked is also the address that is stored and that a message is sent to.
+//! form, so that the 3PID that is checked is also the 3PID that is stored and that a message is sent to.
 
 pub mod link;
 mod phone;
@@ -13,13 +13,13 @@ pub use phone::{
 
 use crate::config::Config;
 
-/// The operator's settings do not allow the address (3PID-08).
+/// The operator's settings do not allow the 3PID (3PID-08).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the address is not allowed")]
 pub struct ThreePidDeniedError;
 
-/// Checks an address against the operator's patterns: none of the denied ones may match, and one of
-/// the allowed ones must match if there are any.
+/// Checks a 3PID against the operator's patterns: no denied pattern may match, and an allowed pattern must match if
+/// there are any.
 pub fn check_allowed(config: &Config, threepid: &ThreePid) -> Result<(), ThreePidDeniedError> {
     let policy = match threepid.medium {
         Medium::Email => &config.email_policy,

@@ -30,10 +30,10 @@ use crate::{
 };
 
 const SECRET_BYTES: usize = 20;
-/// Four bytes in base64.
+/// The length of four bytes in base64.
 const CHECKSUM_CHARS: usize = 6;
-/// The maximum length of a token. The longest valid token has 255 bytes of localpart and four times that of
-/// device ID, which is shorter.
+/// The maximum length of a token. The longest valid token contains a localpart of 255 bytes and a device ID of four
+/// times that length, in base64, and is shorter than this maximum.
 const MAX_TOKEN_CHARS: usize = 2048;
 
 /// The kind of a token.
@@ -183,8 +183,8 @@ fn check_not_guest(account: &AccountRow) -> Result<(), GuestForbiddenError> {
     }
 }
 
-/// Validates an access token with one strongly consistent read of account and device. The first use of a new
-/// token ends the previous one, which is a write.
+/// Validates an access token with one strongly consistent read of account and device. The first use of a new token
+/// also writes, because it invalidates the previous token.
 pub async fn authenticate(app: &App, text: &Secret) -> Result<Session, AuthenticationError> {
     let token = parse_device_token(app, text).await?;
     let (account, device) = app
@@ -229,8 +229,8 @@ pub async fn authenticate_for_logout(
     Ok(session)
 }
 
-/// Parses the token of a device. A valid token of an application service gets its own error, because a
-/// client may discard a token that the server calls unknown.
+/// Parses the token of a device. A valid token of an application service has a separate error, because a client may
+/// discard a token that the server reports as unknown.
 async fn parse_device_token(app: &App, text: &Secret) -> Result<Token, AuthenticationError> {
     match Token::parse(TokenKind::Access, text, &app.config.server_name) {
         Some(token) => Ok(token),
@@ -271,7 +271,7 @@ fn check_token(
     Ok((session, next))
 }
 
-/// The application service with this token. Needs no read for tokens of this server.
+/// The application service with this token. For tokens of this server, nothing is read.
 pub async fn authenticate_appservice(
     app: &App,
     text: &Secret,

@@ -40,16 +40,16 @@ pub struct AccountOwner {
 /// The reason why a 3PID was neither added nor removed.
 #[derive(Debug, thiserror::Error)]
 pub enum ThreePidError {
-    /// There is no validated session for the addition of the address to this account.
+    /// The 3PID has no validated session for its addition to this account.
     #[error("the address is not validated")]
     NotValidated,
-    /// Another account has the address.
+    /// Another account has the 3PID.
     #[error("the address belongs to another account")]
     InUse,
-    /// The account has the maximum number of addresses.
+    /// The account has the maximum number of 3PIDs.
     #[error("the account has the maximum number of addresses")]
     TooMany,
-    /// The operator's settings do not allow the address.
+    /// The operator's settings do not allow the 3PID.
     #[error(transparent)]
     Denied(#[from] ThreePidDeniedError),
     /// The account is suspended (TOK-15).
@@ -64,7 +64,7 @@ pub enum ThreePidError {
     /// The caller is not authenticated, or is a guest, which cannot have 3PIDs.
     #[error(transparent)]
     Caller(MatrixError),
-    /// Too many requests.
+    /// The request exceeds a rate limit.
     #[error(transparent)]
     Limit(#[from] LimitError),
     /// DynamoDB failed.
@@ -90,8 +90,8 @@ impl From<ThreePidError> for MatrixError {
             ThreePidError::Denied(denied) => denied.into(),
             ThreePidError::Caller(error) => error,
             ThreePidError::Limit(error) => error.into(),
-            // The endpoint replays the response of the duplicate request; if it cannot, the client may try again.
             ThreePidError::PasswordChanged => ChangeAccountError::AccountChanged.into(),
+            // The endpoint replays the response of the duplicate request. If it cannot, the client may try again.
             ThreePidError::SessionChanged => Self::limited(Duration::from_secs(1)),
             ThreePidError::Store(error) => error.into(),
         }
@@ -143,7 +143,8 @@ pub async fn remove(
             localpart: owner.localpart.clone(),
             account: owner.account.clone(),
             threepid: threepid.clone(),
-            // Not rate limited: an account cannot remove more addresses than it has added, and additions are.
+            // Removals need no rate limit: an account cannot remove more 3PIDs than it has added, and additions have a
+            // rate limit.
             notices: security_notifications::mails(app, &own, Notice::AddressRemoved),
         };
         match app.store.remove_threepid(&removal).await {
@@ -156,8 +157,8 @@ pub async fn remove(
     Err(StoreError::Contended.into())
 }
 
-/// Reads the account again. Fails if its token epoch has changed, for example by a password change: the access token may
-/// still be valid, but the authentication of the request is not, so the client must send the request again.
+/// Reads the account again. Fails if its token epoch has changed, for example by a password change. The access token
+/// may still be valid, but the authentication of the request is not, so the client must send the request again.
 async fn reload_owner(
     app: &App,
     request: &Request,

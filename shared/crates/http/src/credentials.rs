@@ -1,7 +1,7 @@
-//! Identifiers and passwords: the check of a login and of the password stage.
+//! Identifiers and passwords: the password check of a login and of the password stage.
 //!
 //! Every identifier causes the same reads, hashes and charges. An unknown name, an unknown 3PID, an
-//! account without a password and a wrong password have the same response (UIA-45, UIA-46). An attempt is
+//! account without a password and a wrong password produce the same response (UIA-45, UIA-46). An attempt is
 //! charged before the password is hashed.
 
 mod attempt;
@@ -31,7 +31,7 @@ pub enum Identifier {
     User(Localpart),
     /// The account that has this 3PID.
     ThreePid(ThreePid),
-    /// A text that identifies no account of this server: a user of another server or an invalid 3PID.
+    /// Text that identifies no account of this server: a user of another server or an invalid 3PID.
     Unknown(String),
 }
 
@@ -40,23 +40,23 @@ crate::opaque_debug!(Identifier);
 /// An account whose password was verified.
 #[derive(Debug)]
 pub struct Verified {
-    /// The user.
+    /// The localpart of the user ID.
     pub localpart: Localpart,
-    /// The account.
+    /// The account as it was read.
     pub account: AccountRow,
-    /// When the password had last been changed.
+    /// The time of the last password change.
     pub password_changed_at: Timestamp,
     /// The stored hash, if its cost or pepper is outdated.
     pub outdated: Option<String>,
 }
 
-/// Why no account is verified.
+/// The reason why no account was verified.
 #[derive(Debug, thiserror::Error)]
 pub enum CredentialError {
     /// The account or the password is wrong.
     #[error("the credentials are wrong")]
     Wrong,
-    /// Too many attempts.
+    /// The attempt exceeds a rate limit.
     #[error(transparent)]
     Limit(#[from] LimitError),
     /// Hashing failed.
@@ -105,7 +105,7 @@ impl Identifier {
                 let user = members.optional::<String>("user")?;
                 Ok(Some(Self::user(app, &user.ok_or_else(|| missing("user"))?)))
             }
-            // An example of the specification has no type.
+            // One example in the specification has no `type`.
             kind @ (Some("m.id.thirdparty") | None) => Self::threepid(&members)?
                 .ok_or_else(|| missing(kind.map_or("type", |_| "medium")))
                 .map(Some),
@@ -127,7 +127,7 @@ impl Identifier {
         }
     }
 
-    /// A full user ID or a localpart (UIA-41).
+    /// Parses a full user ID or a localpart (UIA-41).
     fn user(app: &App, text: &str) -> Self {
         let server = &app.config.server_name;
         let local = match text.strip_prefix('@') {
@@ -160,7 +160,8 @@ impl Identifier {
         Ok(Some(found.map_or(Self::Unknown(address), Self::ThreePid)))
     }
 
-    /// A number as dialled from a country (UIA-43), even if this server sends no text messages there.
+    /// Parses a phone number as dialled in `country` (UIA-43), even if this server sends no text messages to that
+    /// country.
     fn phone(country: &str, typed: &str) -> Self {
         threepids::canonical_phone(country, typed).map_or_else(
             || Self::Unknown(format!("{country} {typed}")),
@@ -168,7 +169,7 @@ impl Identifier {
         )
     }
 
-    /// The name of its rate-limit buckets.
+    /// The name of the identifier's rate-limit buckets.
     fn key(&self) -> String {
         match self {
             Self::User(name) => format!("user {}", name.as_str()),
@@ -178,7 +179,7 @@ impl Identifier {
     }
 }
 
-/// Verifies the password of an account. One hash for every identifier.
+/// Verifies the password of an account. Computes one hash for every identifier.
 pub async fn verify(
     app: &App,
     identifier: &Identifier,
@@ -190,8 +191,8 @@ pub async fn verify(
     Ok(verified)
 }
 
-/// Verifies the password of a login, which has its own limit. The caller refunds the attempt,
-/// beside its other writes.
+/// Verifies the password of a login, which has an additional rate limit. The caller refunds the attempt,
+/// concurrently with its other writes.
 pub async fn verify_login(
     app: &App,
     identifier: &Identifier,
@@ -228,7 +229,10 @@ async fn check(
         .filter(|facts| facts.account.status != AccountStatus::Deactivated);
     let hash = usable.and_then(|facts| facts.password.clone());
     let stored = hash.as_ref().map(|hash| hash.phc.clone());
-    let password_changed_at = hash.as_ref().map(|hash| hash.set).unwrap_or_default();
+    let password_changed_at = hash
+        .as_ref()
+        .map(|hash| hash.changed_at)
+        .unwrap_or_default();
     let outcome = app.hasher.verify(password, hash).await?;
     let (Some(facts), true) = (facts, outcome != PasswordCheck::Wrong) else {
         metrics::count(Metric::LoginsFailed);
@@ -243,15 +247,15 @@ async fn check(
     Ok((verified, attempt))
 }
 
-/// Whether the members hold an identifier and a password. Without both the stage is refused before
-/// hashing, and charges no attempt.
+/// Whether the members contain an identifier and a password. If either is missing, the stage is rejected before
+/// hashing and no attempt is charged.
 pub fn has_credentials(app: &App, members: &Body) -> bool {
     matches!(members.optional::<String>("password"), Ok(Some(_)))
         && matches!(Identifier::parse(app, members), Ok(Some(_)))
 }
 
-/// Charges an attempt at the password of the access token's user, beside the read of the password.
-/// Attempts without a token do not count against the token's holder.
+/// Charges a password attempt for the user of the access token, concurrently with the read of the password hash.
+/// Attempts without an access token do not use up the quota of the token holder.
 pub async fn charge_token_holder(
     app: &App,
     user: &Localpart,
@@ -260,15 +264,15 @@ pub async fn charge_token_holder(
     limits::consume_all(app, &attempt::of_token_holder(user, network)).await
 }
 
-/// Refunds that charge if nothing was hashed.
+/// Refunds the charge of [`charge_token_holder`] if nothing was hashed.
 pub async fn refund_token_holder(app: &App, user: &Localpart, network: ClientNetwork) {
     limits::refund_all(app, &attempt::of_token_holder(user, network)).await;
 }
 
-/// Verifies the password of the access token's user, after [`charge_token_holder`]. One hash,
-/// whatever is stored. Beside it the limit for all networks together is charged: only now is the
-/// token known to be valid, so that a client without a valid token cannot use up the limit of the
-/// owner. Returns the charge to refund, since a correct password is not counted.
+/// Verifies the password of the access token's user, after [`charge_token_holder`]. Computes one hash, even if no
+/// hash is stored. The limit for all networks together is charged concurrently with the hash and not earlier: the
+/// token is valid at this point, so a client without a valid token cannot use up the quota of the account owner.
+/// Returns the charge to refund, because a correct password is not counted.
 pub async fn verify_token_holder(
     app: &App,
     user: &Localpart,
@@ -281,7 +285,8 @@ pub async fn verify_token_holder(
         limits::consume(app, limit, name),
         app.hasher.verify(password, hash)
     );
-    // Decided before the outcome of the hash, which would be another attempt beyond the limit.
+    // The limit takes precedence over the outcome of the hash: the outcome would disclose the result of an attempt
+    // beyond the limit.
     charged?;
     match outcome? {
         PasswordCheck::Wrong => {
@@ -299,25 +304,25 @@ pub async fn verify_token_holder(
     }
 }
 
-/// Marks the network as one that the account owner has used: password attempts from other
-/// networks do not lock the owner out on this network. A failure is ignored.
+/// Marks the network as one that the account owner has used. Password attempts from other networks then do not lock
+/// the account owner out on this network. A failure is ignored.
 pub async fn trust_network(app: &App, user: &Localpart, network: ClientNetwork) {
     let _ = limits::mark_known_network(app, attempt::trusted_network(user, network)).await;
 }
 
 /// The account that an identifier names.
 struct Found {
-    /// Its name, or a decoy that no account can have.
+    /// The localpart of the account, or a decoy that no account can have.
     localpart: Localpart,
-    /// The account and its password.
+    /// The account and its password hash.
     facts: Option<LoginFacts>,
-    /// The charge for attempts from all networks together.
+    /// The result of the charge for all networks together.
     by_account: Result<(), LimitError>,
 }
 
-/// Reads the account that the identifier names. If there is none, a decoy name is read in its place
-/// and nothing is found. Beside the read, an attempt is charged for all networks together: by the
-/// account's name, or each of its 3PIDs would allow as many attempts again.
+/// Reads the account that the identifier names. If there is no such account, reads a decoy name instead and finds
+/// nothing. Concurrently with the read, an attempt is charged for all networks together. The key of this charge is the
+/// account's localpart: if each 3PID of the account had a separate key, each would allow as many attempts again.
 async fn find(app: &App, identifier: &Identifier) -> Result<Found, StoreError> {
     let name = match identifier {
         Identifier::User(name) => Some(name.clone()),
@@ -337,7 +342,7 @@ async fn find(app: &App, identifier: &Identifier) -> Result<Found, StoreError> {
     })
 }
 
-/// A name that no account can have, to read in the place of a missing one.
+/// A localpart that no account can have. It is read if the identifier names no account.
 fn decoy(app: &App, identifier: &Identifier) -> Localpart {
     let hash = sha256_base64(identifier.key().as_bytes()).to_ascii_lowercase();
     let text = format!("_{}", hash.get(..20).unwrap_or_default());

@@ -15,10 +15,10 @@ use crate::{
     },
 };
 
-/// The response: an empty object.
+/// The response body: an empty object.
 const DONE: &str = "{}";
 
-/// The `device_id` of a body. The empty ID counts as absent (REG-17).
+/// The `device_id` of a body. An empty ID is treated as absent (REG-17).
 pub fn device_id(body: &Body) -> Result<Option<DeviceId>, MatrixError> {
     let text = body.optional::<String>("device_id")?;
     let parse = |text: String| {
@@ -44,14 +44,14 @@ pub fn display_name(body: &Body, member: &'static str) -> Result<Option<String>,
     }
 }
 
-/// Deletes the devices after UIA; at once for an application service (UIA-28).
+/// Deletes the devices after UIA. An application service needs no UIA (UIA-28).
 pub async fn delete(
     app: &App,
     protected: &mut ProtectedRequest,
     parameters: &impl RequestParameters,
     mut devices: Vec<DeviceId>,
 ) -> Result<Response, Rejection> {
-    // DynamoDB refuses a transaction that names an item twice.
+    // DynamoDB rejects a transaction that names an item twice.
     devices.sort();
     devices.dedup();
     let user = match &protected.requester {

@@ -27,7 +27,7 @@ use ::http::StatusCode;
 
 pub use challenge::{Challenge, StageError};
 
-/// An errcode with the status that it is sent with.
+/// An errcode with its HTTP status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorCode {
     /// `M_BAD_JSON`
@@ -182,7 +182,7 @@ impl ErrorCode {
     }
 }
 
-/// A standard Matrix error. The client receives errcode and message. Only the log has the cause.
+/// A standard Matrix error. The client receives the errcode and the message. Only the log contains the cause.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {message}", code.as_str())]
 pub struct MatrixError {
@@ -196,7 +196,7 @@ pub struct MatrixError {
     pub soft_logout: bool,
     /// Whether the body also has `success: false`, as responses of identity servers do (DIS-16).
     pub unsuccessful: bool,
-    /// Status and errcode of an identity server. They replace those of `code` (IDS-07).
+    /// The status and errcode from an identity server. They replace the status and errcode of `code` (IDS-07).
     pub relayed: Option<(StatusCode, String)>,
     /// The cause, for the log.
     #[source]
@@ -204,7 +204,7 @@ pub struct MatrixError {
 }
 
 impl MatrixError {
-    /// An error with an errcode and a message alone.
+    /// An error with only an errcode and a message.
     pub fn new(code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
         Self {
             code,

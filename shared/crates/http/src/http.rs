@@ -88,7 +88,7 @@ impl Response {
         }
     }
 
-    /// A 200 with a JSON body.
+    /// A 200 response with a JSON body.
     pub fn ok(body: &impl Serialize) -> Self {
         Self::json(StatusCode::OK, body)
     }
@@ -119,10 +119,10 @@ impl Response {
     }
 }
 
-/// The headers of every response (HTTP-11). The CORS values are those of r0, a superset of the
-/// current ones (HTTP-12), and let scripts read `Retry-After` (HTTP-20). Caching is disabled,
-/// because most responses contain a token or disclose whether an account exists. The gateway
-/// responses of the template repeat these headers.
+/// The headers of every response (HTTP-11). The CORS values are the values of specification r0, which
+/// are a superset of the current values (HTTP-12). They also allow scripts to read `Retry-After`
+/// (HTTP-20). Caching is disabled, because most responses contain a token or disclose whether an
+/// account exists. The gateway responses of the template repeat these headers.
 pub const COMMON_HEADERS: [(&str, &str); 6] = [
     ("access-control-allow-origin", "*"),
     (

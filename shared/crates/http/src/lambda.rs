@@ -2,7 +2,7 @@
 //!
 //! Starts a function, converts events to [`Request`]s and [`Response`]s to events, and logs each
 //! request once, including failed ones. A [`Rejection`] of a handler becomes a response. Lambda
-//! never receives an `Err`, because it would count that as a failed invocation.
+//! never receives an `Err`, because Lambda would report a failed invocation.
 
 mod environment;
 
@@ -42,7 +42,7 @@ use crate::{
 pub type Service = BoxCloneSyncService<LambdaEvent<LambdaRequest>, Value, Infallible>;
 
 /// Runs a function: reads the settings, connects to the tables, then handles events one after the
-/// other. Only the start may fail. It prints all errors of the configuration at once.
+/// other. Only the start may fail. It then prints all errors of the configuration at once.
 pub fn run<H, F>(handle: H) -> ExitCode
 where
     H: Fn(Arc<App>, Request) -> F + Clone + Send + Sync + 'static,
@@ -53,11 +53,11 @@ where
 
 /// A function without an endpoint. It handles events and returns no response.
 pub trait Worker: Send + Sync + 'static {
-    /// Handles an event. The worker itself must retry failed work. Lambda does not retry it.
+    /// Handles an event. Lambda does not retry the event, so the worker must retry failed work.
     fn handle(&self, event: Value) -> impl Future<Output = ()> + Send;
 }
 
-/// Runs a worker.
+/// Runs the worker that `make` creates.
 pub fn run_worker<W: Worker>(make: impl FnOnce(Arc<App>, &Aws) -> W) -> ExitCode {
     start(async |app, aws| {
         let worker = Arc::new(Observed::new(Arc::clone(&app), make(app, &aws)));
@@ -114,7 +114,7 @@ struct Observer {
 }
 
 impl Observer {
-    /// The observer for the handler or worker `T`. The crate of `T` gives the operation its name.
+    /// The observer for the handler or worker `T`. The operation has the name of the crate of `T`.
     fn new<T>(app: Arc<App>) -> Self {
         let name = std::any::type_name::<T>();
         let package = name.split("::").next().unwrap_or(name);
@@ -327,8 +327,8 @@ fn into_event(response: Response) -> ::http::Response<Body> {
 /// the encoded query still fits in a URL. A longer query of a REST API is ignored.
 const MAX_QUERY_BYTES: usize = 16 * 1024;
 
-/// Removes the headers and queries for which `lambda_http` would panic: it builds the request's URL
-/// from them. That URL is not used, because path and query come from the event itself.
+/// Removes the headers and queries for which `lambda_http` would panic while it builds the request's URL
+/// from them. The URL is not used, because path and query are read from the event.
 fn sanitize_event(event: &mut LambdaRequest) {
     let without_url_headers = |headers: &mut HeaderMap| {
         for name in ["host", "x-forwarded-proto"] {

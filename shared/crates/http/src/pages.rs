@@ -1,6 +1,6 @@
 //! HTML pages: the common style and the content security policy.
 //!
-//! A page must not be framed. It may load and run only the sources and the script in [`Allowed`].
+//! A page cannot be embedded in a frame. It may load and run only the sources and the script in [`Allowed`].
 //! Templates escape all values. This module contains nothing about a stage or an endpoint.
 
 use ::http::StatusCode;
@@ -27,7 +27,7 @@ pub struct Allowed<'a> {
     pub sources: Option<&'a str>,
     /// The only inline script.
     pub script: Option<&'static str>,
-    /// An origin besides this server that a submission of the form may redirect to.
+    /// An origin other than this server to which a submission of the form may redirect.
     pub destination: Option<&'a str>,
 }
 
@@ -119,7 +119,7 @@ pub fn html(status: StatusCode, page: &impl Template, allowed: Allowed<'_>) -> R
     }
 }
 
-/// The response as a redirect after the submission of a form.
+/// The page as a redirect to `location` after the submission of a form.
 #[must_use]
 pub fn see_other(page: Response, location: String) -> Response {
     Response {

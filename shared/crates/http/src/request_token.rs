@@ -18,12 +18,13 @@ use crate::{
     threepids::{self, Medium, link},
 };
 
-/// The response (3PID-04).
+/// The body of the response (3PID-04).
 #[derive(Debug, Clone, Serialize)]
 pub struct RequestTokenResponse {
     /// The ID of the validation session.
     pub sid: String,
-    /// The URL to which the client submits the code. Absent for e-mail, which has a link instead (3PID-40).
+    /// The URL to which the client submits the code. Absent for e-mail, because the message contains
+    /// a link instead (3PID-40).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub submit_url: Option<String>,
     /// The phone number in its canonical form.
@@ -41,7 +42,7 @@ struct CommonMembers {
     next_link: Option<String>,
 }
 
-/// Handles a request for an e-mail. `offered` is whether the server uses e-mail addresses for the purpose.
+/// Handles a request for an e-mail. `offered` is true if the server uses e-mail addresses for the purpose.
 pub async fn email(
     app: &App,
     request: &Request,
@@ -78,7 +79,7 @@ pub async fn email(
     Ok(Response::json(StatusCode::OK, &response))
 }
 
-/// Handles a request for a text message. `offered` is whether the server uses phone numbers for the purpose.
+/// Handles a request for a text message. `offered` is true if the server uses phone numbers for the purpose.
 pub async fn msisdn(
     app: &App,
     request: &Request,
@@ -178,8 +179,8 @@ impl CommonMembers {
     }
 }
 
-/// The error if this server does not send the message. If the client names an identity server, the error says that this
-/// server does not trust it (3PID-09, 3PID-12).
+/// The error if this server does not send the message. If the client names an identity server, the error is
+/// M_SERVER_NOT_TRUSTED (3PID-09, 3PID-12).
 fn unsupported(body: &Body) -> Result<MatrixError, MatrixError> {
     Ok(match body.optional::<String>("id_server")? {
         Some(_) => MatrixError::new(

@@ -12,7 +12,7 @@ use crate::{
     threepid_validation,
 };
 
-/// A validation session as a client names it.
+/// The reference of a client to a validation session.
 pub struct ThreePidCreds {
     /// The session ID.
     pub sid: String,
@@ -38,8 +38,8 @@ impl ThreePidCreds {
     }
 
     /// Reads `threepid_creds` of a UIA stage in each of its spellings (UIA-51): under either name, as an object or as a
-    /// list of one object. If both names are present, the name in the specification takes precedence. Returns `None` if `threepid_creds`,
-    /// its `sid` or its `client_secret` is missing.
+    /// list of one object. If both names are present, the name in the specification takes precedence. Returns `None` if
+    /// `threepid_creds`, its `sid` or its `client_secret` is missing.
     pub fn parse_stage(auth: &Body) -> Result<Option<Self>, MatrixError> {
         let Some(value) = either::<Value>(auth, "threepid_creds", "threepidCreds")? else {
             return Ok(None);
@@ -91,7 +91,7 @@ impl ThreePidCreds {
             && threepid_validation::is_opaque_id(self.client_secret.reveal())
     }
 
-    /// The session of this server. A wrong `client_secret` is reported as an unknown session.
+    /// Reads the session of this server. A wrong `client_secret` is reported as an unknown session.
     pub async fn find(&self, app: &App) -> Result<Option<ValidationRow>, StoreError> {
         if !self.is_well_formed() {
             return Ok(None);
@@ -102,7 +102,7 @@ impl ThreePidCreds {
     }
 }
 
-/// The member `name`, or `other` if that is absent.
+/// The member `name`, or the member `other` if `name` is absent.
 fn either<T: serde::de::DeserializeOwned>(
     members: &Body,
     name: &'static str,

@@ -1,11 +1,11 @@
 //! User-Interactive Authentication: sessions, stages and their order, and the life cycle of the
 //! requests that it protects.
 //!
-//! [`authenticate`] returns a [`UiaCompletion`] or a challenge. Everything that needs a completed
-//! flow takes the `UiaCompletion` as an argument, so it cannot be called without one. Each stage is
-//! one file under `stages/`. A session is one sealed row (`session`, `state`). `request` is the
-//! life cycle from the first read of a request to its final transaction; no file here depends on
-//! what an endpoint does.
+//! [`authenticate`] returns a [`UiaCompletion`] or a challenge. Every function that requires a completed
+//! flow takes the `UiaCompletion` as an argument, so it cannot be called before a flow is completed. Each
+//! stage is one file under `stages/`. A session is one sealed row (`session`, `state`). `request` is the
+//! life cycle from the first read of a request to its final transaction. No file here depends on the
+//! rules of an endpoint.
 
 mod auth;
 mod completion;
@@ -87,14 +87,15 @@ pub struct AuthResult {
     pub password: Option<VerifiedPassword>,
 }
 
-/// The password of an account was verified, in the version that was stored then.
+/// The verified password of an account, in the version that was stored at the time of the verification.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VerifiedPassword {
     /// The user.
     pub user: Localpart,
-    /// The account's token epoch at that time.
+    /// The account's token epoch at the time of the verification.
     pub epoch: i64,
-    /// When the password had last been changed. After a later change another password is stored.
+    /// The time of the last password change before the verification. If the stored time differs, the password has
+    /// been changed since.
     #[serde(rename = "set")]
     pub password_changed_at: Timestamp,
 }

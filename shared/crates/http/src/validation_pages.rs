@@ -1,7 +1,7 @@
 //! The pages of a validation in the browser: confirmation, success, report and error.
 //!
-//! Two endpoints share them: the one that the link in an e-mail leads to, and the one that the buttons of its
-//! confirmation page post to.
+//! Two endpoints share these pages: the endpoint that the link in an e-mail opens, and the endpoint to which the
+//! buttons of the confirmation page post.
 
 use ::http::StatusCode;
 use askama::Template;
@@ -63,7 +63,8 @@ pub fn medium(path: &str) -> Option<Medium> {
     Medium::parse(parts.next()?)
 }
 
-/// The page that asks the recipient of an e-mail to confirm the request (3PID-52). Opening it validates nothing.
+/// The page that asks the recipient of an e-mail to confirm the request (3PID-52). Opening the page validates
+/// nothing.
 pub fn confirmation_page(
     app: &App,
     fields: &SubmittedFields,
@@ -108,7 +109,7 @@ pub fn validated_page(app: &App, session: MatchedSession) -> Response {
     }
 }
 
-/// The page after the recipient has reported that they did not request the e-mail.
+/// The page after the recipient of the e-mail has reported that they did not request it.
 pub fn not_me_page(app: &App) -> Response {
     let text = "The link no longer works, and your address was not used. You do not need to do anything else.";
     pages::message(&app.config, StatusCode::OK, "Report received", text)

@@ -1,7 +1,7 @@
 //! Application services and their user namespaces.
 //!
-//! All application services are one small item in DynamoDB. Each process keeps a compiled copy for up to a
-//! minute, so that changes by the admin CLI take effect without a deployment. The server never has their
+//! All application services are stored in one small item in DynamoDB. Each process keeps a compiled copy for up to
+//! a minute, so that changes by the admin CLI take effect without a deployment. The server never receives their
 //! `hs_token`s.
 
 use std::sync::Arc;
@@ -36,7 +36,7 @@ pub struct AppserviceRecord {
 /// One entry of `namespaces.users`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NamespaceRecord {
-    /// Whether only this application service may use the names in it.
+    /// Whether only this application service may use the names in the namespace.
     pub exclusive: bool,
     /// A regular expression that matches the beginning of a full user ID.
     pub regex: String,

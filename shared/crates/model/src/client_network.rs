@@ -13,7 +13,7 @@ use ::http::HeaderMap;
 pub struct ClientNetwork(IpAddr);
 
 impl ClientNetwork {
-    /// The network of `address`. An IPv4-mapped IPv6 address counts as its IPv4 address.
+    /// The network of `address`. An IPv4-mapped IPv6 address is treated as its IPv4 address.
     pub fn of(address: IpAddr) -> Self {
         match address.to_canonical() {
             v4 @ IpAddr::V4(_) => Self(v4),
@@ -24,7 +24,7 @@ impl ClientNetwork {
     }
 
     /// The network of the client behind `peer`, the address that connected to the gateway. The entries of
-    /// `X-Forwarded-For` count only as far as trusted proxies wrote them: from the right, up to the first
+    /// `X-Forwarded-For` are used only as far as trusted proxies wrote them: from the right, up to the first
     /// address that is not a trusted proxy.
     pub fn behind(peer: IpAddr, headers: &HeaderMap, proxies: &TrustedProxies) -> Self {
         let mut client = peer;

@@ -41,7 +41,7 @@ pub struct TrustedServer {
     /// The name in signatures and in stored records.
     pub name: IdServerName,
     /// The URL that the operator configured for it, if any. The rule against private networks does not apply to
-    /// it, because an operator may run an identity server in a private network.
+    /// this URL, because an operator may run an identity server in a private network.
     pub address: Option<String>,
 }
 

@@ -114,7 +114,7 @@ impl DeviceId {
         (fits && !text.chars().any(char::is_control)).then(|| Self(text.to_owned()))
     }
 
-    /// Generates a device ID: ten random capital letters, as other homeservers do.
+    /// Generates a device ID: ten random capital letters, as in other homeservers.
     pub fn generate(rng: &dyn crate::rng::Rng) -> Self {
         Self(rng.text(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ", 10))
     }

@@ -1,10 +1,11 @@
-//! Metrics of one request or event: counted while it is handled, and written in one log line at its end.
+//! Metrics of one request or event: counted while the request or event is handled, and then written in one log
+//! line.
 //!
-//! Code that records a metric calls `count`, `stage`, `user` and so on. The counts belong to
-//! the current request by a task-local variable; outside of a request they are dropped. The line (`line`) is
-//! the log entry and, in CloudWatch's embedded metric format, also the source of the metrics. The stack's
-//! dashboard and alarms use the names in [`Metric`]. No value that a client chooses becomes a dimension, and
-//! the line contains only a keyed hash of the user. This module depends on no higher layer.
+//! Code that records a metric calls `count`, `stage`, `user` and so on. A task-local variable assigns the counts to
+//! the current request; outside of a request, counts are dropped. The line (`line`) is the log entry and, in
+//! CloudWatch's embedded metric format, also the source of the metrics. The stack's dashboard and alarms use the
+//! names in [`Metric`]. No value that a client chooses becomes a dimension, and the line contains only a keyed hash
+//! of the user. This module depends on no higher layer.
 
 mod line;
 
@@ -146,7 +147,7 @@ impl Meter {
         })
     }
 
-    /// Runs `work` and counts on this meter.
+    /// Runs `work` and records its counts in this meter.
     pub async fn measure<T>(self: &Arc<Self>, work: impl Future<Output = T>) -> T {
         METER.scope(Arc::clone(self), work).await
     }

@@ -1,9 +1,9 @@
 //! The outbox: messages that a transaction queues and the function `deliver` sends.
 //!
-//! Request handlers never call SES or SNS. A row contains IDs only: no code and no link, and an address only if
-//! no other row contains it. A row starts as `queued`. While a delivery has the lease on it, it is `sending`.
-//! It ends with one of [`DeliveryResult`]. This module knows neither the keys of the tables nor the texts of
-//! the messages.
+//! Request handlers never call SES or SNS. A row contains IDs only: no code and no link, and a 3PID only if
+//! no other row contains it. A row starts as `queued`. While a delivery has the lease on the row, the row is
+//! `sending`. Its final state is one of [`DeliveryResult`]. This module depends neither on the keys of the tables
+//! nor on the texts of the messages.
 
 use crate::{clock::Timestamp, ids::Localpart, rng::Rng, threepid::ThreePid};
 
@@ -30,15 +30,15 @@ pub enum Content {
         /// The number of the message in that session, from 1.
         send: i64,
     },
-    /// A security notification for the account owner. The row contains the address because the account may have
-    /// lost it.
+    /// A security notification for the account owner. The row contains the recipient because the 3PID may have been
+    /// removed from the account.
     Notice {
         /// The change of the account.
         notice: Notice,
         /// The recipient.
         to: ThreePid,
     },
-    /// Not a message: a request to remove the rows of a deactivated user that have no use any more.
+    /// Not a message: a request to remove the rows of a deactivated user that are no longer needed.
     Purge {
         /// The localpart of the user.
         user: Localpart,
@@ -137,7 +137,7 @@ impl NewMessage {
         }
     }
 
-    /// Creates a request to remove the rows of a deactivated user that have no use any more.
+    /// Creates a request to remove the rows of a deactivated user that are no longer needed.
     pub fn purge(user: &Localpart, created: Timestamp, rng: &dyn Rng) -> Self {
         let user = user.clone();
         Self::new(Content::Purge { user }, created, rng)

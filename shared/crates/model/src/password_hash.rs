@@ -66,7 +66,7 @@ pub struct PasswordHash {
     pub pepper: Option<String>,
     /// The time when the password was set; zero for a hash that is not stored yet. Rehashing the same password
     /// does not change it.
-    pub set: Timestamp,
+    pub changed_at: Timestamp,
 }
 
 /// The name of the algorithm of a stored hash, such as `argon2id` or `bcrypt`.

@@ -26,8 +26,8 @@ impl dyn Rng + '_ {
 
     /// A string of `length` characters, drawn uniformly from `alphabet` (1 to 256 ASCII characters).
     pub fn text(&self, alphabet: &[u8], length: usize) -> String {
-        // Modulo bias: a byte at or above the largest multiple of the alphabet's size would favour its first
-        // characters. Such a byte is dropped.
+        // A byte at or above the largest multiple of the alphabet's size is dropped, because it would favour the
+        // first characters of the alphabet (modulo bias).
         let fair = 256 - 256 % alphabet.len();
         let mut text = String::with_capacity(length);
         while text.len() < length {

@@ -26,7 +26,8 @@ pub const MIN_ROOT_BYTES: usize = 32;
 const NONCE_BYTES: usize = 24;
 const KEY_ID_CHARS: usize = 8;
 
-/// A value that `Debug` does not print and that is overwritten with zeros when dropped. It has no `Serialize`.
+/// A value that `Debug` does not print and that is overwritten with zeros when dropped. It does not implement
+/// `Serialize`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret<T: Zeroize = String>(T);
 
@@ -73,9 +74,9 @@ pub enum KeyPurpose {
     RegistrationToken,
     /// Hashes of the `as_token`s of application services.
     AppserviceToken,
-    /// Hashes that let a repeated import recognise the accounts of the previous run.
+    /// Hashes by which a repeated import recognises the accounts of the previous run.
     ImportMarker,
-    /// Keys of the rate-limit buckets, so that the table contains no address.
+    /// Keys of the rate-limit buckets, so that the table contains no 3PID.
     LimitKey,
     /// IDs of validation sessions.
     ValidationSessionId,
@@ -295,7 +296,7 @@ impl KeyRing {
     }
 }
 
-/// Concatenates the fields, each behind its length, so that no two lists give the same bytes.
+/// Concatenates the fields, each behind its length, so that no two different lists give the same bytes.
 pub fn fields(fields: &[&[u8]]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for field in fields {
@@ -315,7 +316,7 @@ pub fn constant_time_eq(a: &str, b: &str) -> bool {
     bool::from(a.as_bytes().ct_eq(b.as_bytes()))
 }
 
-/// The SHA-256 of a token: the only part of it that is stored.
+/// The SHA-256 of a token. The token itself is not stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct TokenHash(pub String);
@@ -342,7 +343,7 @@ fn keyed_hash(root: &Root, purpose: KeyPurpose, message: &[u8]) -> String {
 }
 
 fn keyed_digest(root: &Root, purpose: KeyPurpose, message: &[u8]) -> [u8; 32] {
-    // HMAC pads its key with zeros to a block of 64 bytes. Padding here avoids the error case of another
+    // HMAC pads its key with zeros to a block of 64 bytes. Padding here avoids the error for keys of another
     // length.
     let mut block = Secret::new([0; 64]);
     block.0[..32].copy_from_slice(derive(root.secret.reveal(), b"", purpose.info()).reveal());

@@ -107,8 +107,8 @@ impl StageType {
         }
     }
 
-    /// Whether an attempt can be refused because a concurrent duplicate of the request has used the
-    /// same response, token or validation session.
+    /// Whether an attempt can be rejected because a concurrent duplicate of the request has used the same response,
+    /// token or validation session.
     pub const fn is_refused_after_duplicate(self) -> bool {
         match self {
             Self::Email | Self::Msisdn | Self::Recaptcha | Self::RegistrationToken => true,
@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn every_stage_is_found_by_its_name() {
-        // A new variant does not compile until it is counted here, and fails until `ALL` lists it.
+        // The test does not compile until a new variant is added here, and fails until `ALL` contains the variant.
         let count = |stage: StageType| match stage {
             StageType::Dummy
             | StageType::Email

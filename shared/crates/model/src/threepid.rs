@@ -48,7 +48,7 @@ impl fmt::Display for Medium {
 /// a phone number without `+` (3PID-65).
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ThreePid {
-    /// The kind of the address.
+    /// The kind of the 3PID.
     pub medium: Medium,
     /// The canonical address.
     pub address: String,
@@ -57,8 +57,8 @@ pub struct ThreePid {
 crate::opaque_debug!(ThreePid);
 
 impl ThreePid {
-    /// The canonical form of an address that a client names (3PID-63). A phone number consists of its
-    /// E.164 digits; some clients write a `+` before them. Returns `None` if the address is not valid.
+    /// The canonical form of a 3PID that a client names (3PID-63). A phone number consists of its
+    /// E.164 digits; some clients write a `+` before them. Returns `None` if the 3PID is not valid.
     pub fn parse(medium: Medium, address: &str) -> Option<Self> {
         match medium {
             Medium::Email => email::parse(address),

@@ -1,4 +1,4 @@
-//! The stored values of validation sessions: the purpose, the state, and the validated address that a session results
+//! The stored values of validation sessions: the purpose, the state, and the validated 3PID that a session results
 //! in.
 
 use std::time::Duration;
@@ -10,14 +10,14 @@ use crate::{clock::Timestamp, threepid::ThreePid};
 /// The lifetime of a session from its start, and again from its validation (3PID-49).
 pub const LIFETIME: Duration = Duration::from_hours(24);
 
-/// The only operation that a validated address may be used for (UIA-54).
+/// The only operation that a validated 3PID may be used for (UIA-54).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ValidationPurpose {
     /// The registration of an account.
     Register,
     /// A password reset: a new password without the old one.
     Reset,
-    /// The addition of the address to an account.
+    /// The addition of the 3PID to an account.
     Add,
 }
 
@@ -48,7 +48,7 @@ pub enum ValidationState {
     Pending,
     /// A client has submitted a valid code or link token.
     Validated,
-    /// The validated address has been used for its purpose.
+    /// The validated 3PID has been used for its purpose.
     Spent,
     /// The recipient of the message has reported that they did not request it.
     Invalidated,
@@ -78,7 +78,7 @@ impl ValidationState {
     }
 }
 
-/// A validated address with the session that has validated it.
+/// A validated 3PID with the session that has validated it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ValidatedThreePid {
     /// The ID of the validation session.
@@ -86,7 +86,7 @@ pub struct ValidatedThreePid {
     /// The nonce of the session when it was validated. Empty for a session of an identity server.
     #[serde(rename = "generation")]
     pub session_nonce: String,
-    /// The address.
+    /// The 3PID.
     pub threepid: ThreePid,
     /// The time at which the session started, under this nonce.
     #[serde(default, rename = "begun")]
@@ -94,7 +94,7 @@ pub struct ValidatedThreePid {
     /// The time of the validation.
     #[serde(rename = "validated")]
     pub validated_at: Timestamp,
-    /// The session at an identity server, if an identity server has validated the address.
+    /// The session at an identity server, if an identity server has validated the 3PID.
     #[serde(default, rename = "elsewhere", skip_serializing_if = "Option::is_none")]
     pub delegated: Option<DelegatedSession>,
 }

@@ -40,7 +40,7 @@ pub struct Aws {
     pub session_token: Option<Secret>,
 }
 
-/// Endpoints of services. `None` is the default endpoint of the region.
+/// Endpoints of services. `None` means the default endpoint of the region.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Endpoints {
     /// DynamoDB

@@ -92,25 +92,25 @@ pub struct Store {
     accounts: String,
     uia_sessions: String,
     limits: String,
-    proofs: String,
+    validations: String,
     outbox: String,
     rng: Arc<dyn Rng>,
 }
 
 impl Store {
-    /// A store on the tables whose names begin with `tables`. Does not open a connection.
+    /// A store for the tables whose names begin with `tables`. Does not open a connection.
     pub fn new(aws: &Aws, tables: &str, rng: Arc<dyn Rng>) -> Self {
         Self::with_client(dynamodb::client::client(aws), tables, rng)
     }
 
-    /// A store with an existing client: the admin CLI builds its own.
+    /// A store with an existing client, for the admin CLI, which creates its own client.
     pub fn with_client(client: Client, tables: &str, rng: Arc<dyn Rng>) -> Self {
         Self {
             client,
             accounts: format!("{tables}-accounts"),
             uia_sessions: format!("{tables}-uia-sessions"),
             limits: format!("{tables}-limits"),
-            proofs: format!("{tables}-proofs"),
+            validations: format!("{tables}-proofs"),
             outbox: format!("{tables}-outbox"),
             rng,
         }

@@ -18,9 +18,9 @@ pub(super) struct IdServerData {
     /// The keys that the homeserver publishes.
     pub(super) homeserver: Value,
     pub(super) form: Form,
-    /// `medium address user`
+    /// The bindings, each as `medium address user`.
     pub(super) bound: BTreeSet<String>,
-    /// By sid.
+    /// The validation sessions by session ID.
     sessions: BTreeMap<String, Session>,
 }
 
@@ -55,7 +55,7 @@ impl IdServerData {
         }
     }
 
-    /// Answers as the specification defines.
+    /// Returns the response that the specification defines.
     pub(super) fn answer(&mut self, seen: &Seen) -> Answer {
         let Some((method, target)) = seen.line.split_once(' ') else {
             return error("400 Bad Request", "M_UNRECOGNIZED");

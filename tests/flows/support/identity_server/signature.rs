@@ -7,13 +7,13 @@ use ring::signature::{ED25519, UnparsedPublicKey};
 use ruma_common::{CanonicalJsonValue, serde::Base64};
 use serde_json::{Value, json};
 
-/// The form of signature that the fake verifies.
+/// The form of the signed object that the fake identity server verifies.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum Form {
-    /// The form that identity servers verify.
+    /// The form with `destination_is`, which existing identity servers verify.
     #[default]
     DestinationIs,
-    /// The form of the specification.
+    /// The form with `destination`, as in the specification.
     Destination,
 }
 

@@ -11,7 +11,8 @@ use crate::{
 const GENERATED_CHARS: usize = 12;
 /// The number of random digits in the name of a guest: 53 bits.
 const GUEST_DIGITS: usize = 16;
-/// The maximum number of generated names that may be in exclusive namespaces before generation fails.
+/// The maximum number of names that are generated for a user. Generation fails if all of them are in exclusive
+/// namespaces.
 const GENERATE_TRIES: usize = 8;
 
 /// The reason why a name may not be taken.
@@ -46,7 +47,7 @@ pub enum NameError {
     Taken,
 }
 
-/// Checks a name that the client chose against everything except that the name is free. `requester` is the
+/// Checks a name that the client chose against all rules, but not whether the name is free. `requester` is the
 /// application service that requests it, if any: its namespaces apply instead of the operator's policy.
 pub fn check_name(
     name: Localpart,

@@ -38,7 +38,7 @@ pub enum CaptchaProvider {
     Turnstile,
 }
 
-/// The captcha provider, and the operator's account there.
+/// The captcha provider, and the keys of the operator's account at the provider.
 #[derive(Debug, Clone)]
 pub struct CaptchaConfig {
     /// The provider.
@@ -194,7 +194,7 @@ fn read_flows(raw: &mut Raw<'_>, has_captcha: bool, has_policies: bool) -> Optio
         let mut flow = Flow::new();
         for stage_name in stages.split('+') {
             match StageType::parse(stage_name) {
-                // Registration cannot ask for the password of an account.
+                // The password stage verifies the password of an existing account, so registration cannot offer it.
                 None | Some(StageType::Password) => raw.add_error(
                     FLOWS,
                     format!("this server cannot offer the stage `{stage_name}`"),
@@ -242,7 +242,7 @@ fn read_flows(raw: &mut Raw<'_>, has_captcha: bool, has_policies: bool) -> Optio
     Some(flows)
 }
 
-/// UIA-31: removes the flows that need messages which cannot be sent.
+/// Removes the flows that require messages that cannot be sent (UIA-31).
 fn retain_sendable(raw: &mut Raw<'_>, mut flows: Vec<Flow>, media: Media) -> Option<Vec<Flow>> {
     let can = |stage: &StageType| match stage {
         StageType::Email => media.mail,

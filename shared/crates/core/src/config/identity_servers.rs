@@ -15,11 +15,11 @@ const KEY: &str = "GATEHOUSE_SIGNING_KEY";
 /// The trusted identity servers, and how they are used.
 #[derive(Debug, Clone)]
 pub struct IdentityServers {
-    /// The trusted identity servers. No other is ever called (IDS-02).
+    /// The trusted identity servers. No other identity server is called (IDS-02).
     pub trusted: Vec<TrustedServer>,
     /// The API version for requests to them.
     pub api: IdServerApi,
-    /// The server that validates an address.
+    /// The server that validates a 3PID.
     pub validation: Validation,
     /// The keys that sign requests.
     pub keys: SigningKeys,
@@ -34,7 +34,7 @@ pub enum IdServerApi {
     V1,
 }
 
-/// The server that validates an address.
+/// The server that validates a 3PID.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Validation {
     /// This server.

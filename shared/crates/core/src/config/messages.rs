@@ -1,4 +1,4 @@
-//! The settings of mails and text messages, and of the addresses that may be used.
+//! The settings of e-mails and text messages, and of the 3PIDs that may be used.
 
 use std::{collections::BTreeSet, str::FromStr};
 
@@ -7,18 +7,18 @@ use regex_lite::{Regex, RegexBuilder};
 use super::parse::Raw;
 use crate::{host_name, threepid};
 
-/// The settings of mails.
+/// The settings of e-mails.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MailConfig {
     /// The sender, in the format of the header `From`.
     pub from: String,
     /// The SES configuration set, if any.
     pub configuration_set: Option<String>,
-    /// The effect of the link in a validation mail.
+    /// The effect of the link in a validation e-mail.
     pub link: EmailLink,
 }
 
-/// The effect of the link in a validation mail.
+/// The effect of the link in a validation e-mail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EmailLink {
     /// The link opens a page with a confirmation button (3PID-52).
@@ -49,21 +49,21 @@ pub enum SmsNumbers {
     Possible,
 }
 
-/// The addresses of one medium that may be used.
+/// The 3PIDs of one medium that may be used.
 #[derive(Debug, Clone, Default)]
 pub struct AddressPolicy {
-    /// An address must match one of these patterns, if there are any.
+    /// A 3PID must match one of these patterns, if there are any.
     pub allowed: Vec<Regex>,
-    /// An address must match none of these patterns.
+    /// A 3PID must match none of these patterns.
     pub denied: Vec<Regex>,
 }
 
-/// Whether a client that requests a validation message learns that the address belongs to an account.
+/// Whether a client that requests a validation message learns that the 3PID belongs to an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Privacy {
     /// The client does not learn it. The owner of the address receives a message instead.
     Quiet,
-    /// The client receives an error that says so.
+    /// The client receives an error that discloses it.
     Tell,
 }
 
@@ -86,7 +86,7 @@ pub(super) struct Media {
 }
 
 impl Messages {
-    /// The media that messages can be sent to. `delegates` says whether identity servers send messages for this
+    /// The media that messages can be sent to. `delegates` is true if identity servers send messages for this
     /// server.
     pub(super) fn media(&self, delegates: bool) -> Media {
         Media {
@@ -240,8 +240,8 @@ fn read_sms(raw: &mut Raw<'_>) -> Option<Option<SmsConfig>> {
     }))
 }
 
-/// Reads two lists of patterns. `can_match` rejects patterns that could never match an address in its canonical
-/// form, because a rule that silently denies nothing is worse than none.
+/// Reads two lists of patterns. `can_match` rejects patterns that could never match a 3PID in its canonical
+/// form, because it would not be noticed that such a rule has no effect.
 fn read_policy(
     raw: &mut Raw<'_>,
     [allowed, denied]: [&str; 2],

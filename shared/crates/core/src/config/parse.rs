@@ -1,4 +1,4 @@
-//! Reading of single settings, with a list of all errors.
+//! Reads single settings and collects all errors.
 
 use std::{ops::RangeInclusive, time::Duration};
 
@@ -241,7 +241,8 @@ impl<'a> Raw<'a> {
         })
     }
 
-    /// Another server chose this pepper, so any length is valid.
+    /// The pepper of the server that users are imported from. Any length is valid, because that server chose the
+    /// pepper.
     pub(super) fn imported_pepper(&self) -> Option<Pepper> {
         let pepper = self.get("GATEHOUSE_IMPORTED_PEPPER");
         pepper.map(|pepper| Pepper::new(secret_bytes(pepper)))
@@ -280,7 +281,7 @@ pub(super) fn is_http_url(text: &str) -> bool {
     rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/') && text.chars().all(clean))
 }
 
-/// The maximum duration of a setting. A longer one is most likely a mistake.
+/// The maximum duration of a setting. A longer duration is most likely a mistake.
 const LONGEST: Duration = Duration::from_hours(100 * 365 * 24);
 
 /// Parses a number with one of the units `s`, `m`, `h`, `d`. Returns `None` for zero and for more than a

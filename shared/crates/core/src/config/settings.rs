@@ -19,7 +19,7 @@ const fn row(name: &'static str, default: Option<&'static str>, meaning: &'stati
     }
 }
 
-/// All settings. A setting without a default is either required or optional, as its description says.
+/// All settings. A setting without a default is required or optional, as stated in its description.
 pub const SETTINGS: &[Setting] = &[
     row(
         "GATEHOUSE_SERVER_NAME",
@@ -29,7 +29,7 @@ pub const SETTINGS: &[Setting] = &[
     row(
         "GATEHOUSE_PUBLIC_URL",
         None,
-        "The URL at which clients reach this service, for example in links in mails. Default: `https://` and the server name.",
+        "The URL at which clients reach this service, for example in links in e-mails. Default: `https://` and the server name.",
     ),
     row(
         "GATEHOUSE_SECRET",
@@ -64,7 +64,7 @@ pub const SETTINGS: &[Setting] = &[
     row(
         "GATEHOUSE_REGISTRATION_FLOWS",
         None,
-        "The flows that registration offers, separated by spaces. A flow is one or more stages separated by `+`: `m.login.dummy`, `m.login.registration_token`, `m.login.terms`, `m.login.recaptcha`, `m.login.email.identity`, `m.login.msisdn`. A flow that needs mails or text messages is not offered if they cannot be sent. Required while registration is open.",
+        "The flows that registration offers, separated by spaces. A flow is one or more stages separated by `+`: `m.login.dummy`, `m.login.registration_token`, `m.login.terms`, `m.login.recaptcha`, `m.login.email.identity`, `m.login.msisdn`. A flow that needs e-mails or text messages is not offered if they cannot be sent. Required while registration is open.",
     ),
     row(
         "GATEHOUSE_ALLOW_UNVERIFIED_REGISTRATION",
@@ -124,12 +124,12 @@ pub const SETTINGS: &[Setting] = &[
     row(
         "GATEHOUSE_TOKEN_LIFETIME",
         Some("never"),
-        "The lifetime of an access token of a client that did not ask for a refresh token: a number with one of the units `s`, `m`, `h`, `d`, or `never`.",
+        "The lifetime of an access token of a client that did not request a refresh token: a number with one of the units `s`, `m`, `h`, `d`, or `never`.",
     ),
     row(
         "GATEHOUSE_REFRESHABLE_TOKEN_LIFETIME",
         Some("never"),
-        "The lifetime of an access token of a client that asked for a refresh token: a number with one of the units `s`, `m`, `h`, `d`, or `never`.",
+        "The lifetime of an access token of a client that requested a refresh token: a number with one of the units `s`, `m`, `h`, `d`, or `never`.",
     ),
     row(
         "GATEHOUSE_QUERY_TOKENS",
@@ -159,7 +159,7 @@ pub const SETTINGS: &[Setting] = &[
     row(
         "GATEHOUSE_WELL_KNOWN_HOMESERVER",
         None,
-        "The URL of the homeserver in `/.well-known/matrix/client`, for a server name that resolves to this service. Without it, that path returns 404.",
+        "The URL of the homeserver in `/.well-known/matrix/client`, for a server name that resolves to this service. If unset, that path returns 404.",
     ),
     row(
         "GATEHOUSE_WELL_KNOWN_IDENTITY_SERVER",
@@ -199,17 +199,17 @@ pub const SETTINGS: &[Setting] = &[
     row(
         "GATEHOUSE_MAIL_FROM",
         None,
-        "The sender of mails: `Name <address>` or an address, verified in SES. Without it, no mail is sent, and flows with `m.login.email.identity` are offered only if `GATEHOUSE_THREEPID_VALIDATION` is `delegated`.",
+        "The sender of e-mails: `Name <address>` or an address, verified in SES. If unset, no e-mail is sent, and flows with `m.login.email.identity` are offered only if `GATEHOUSE_THREEPID_VALIDATION` is `delegated`.",
     ),
     row(
         "GATEHOUSE_SES_CONFIGURATION_SET",
         None,
-        "The SES configuration set for mails. Requires `GATEHOUSE_MAIL_FROM`.",
+        "The SES configuration set for e-mails. Requires `GATEHOUSE_MAIL_FROM`.",
     ),
     row(
         "GATEHOUSE_EMAIL_LINK",
         Some("confirm"),
-        "`confirm`: the link in a mail opens a page with a confirmation button, so that a mail scanner that opens links validates nothing. `direct`: opening the link validates the address, except for a password reset.",
+        "`confirm`: the link in an e-mail opens a page with a confirmation button, so that an e-mail scanner that opens links validates nothing. `direct`: opening the link validates the address, except for a password reset.",
     ),
     row(
         "GATEHOUSE_EMAIL_ALLOWED",
@@ -264,7 +264,7 @@ pub const SETTINGS: &[Setting] = &[
     row(
         "GATEHOUSE_TRUSTED_ID_SERVERS",
         Some(""),
-        "Trusted identity servers, separated by spaces: `id.example.org`, or with the URL at which it is reached, `id.example.org=https://id.internal:8090`. Without a URL, an identity server is called only at public IP addresses. If empty, no identity server is called.",
+        "Trusted identity servers, separated by spaces: `id.example.org`, or with the URL at which the server is reached, `id.example.org=https://id.internal:8090`. Without a URL, an identity server is called only at public IP addresses. If empty, no identity server is called.",
     ),
     row(
         "GATEHOUSE_ID_SERVER_API",
@@ -279,7 +279,7 @@ pub const SETTINGS: &[Setting] = &[
     row(
         "GATEHOUSE_SIGNING_KEY",
         None,
-        "The key that signs requests to identity servers, in the format of a homeserver's key file: `ed25519 a_1 <seed>`. Without it, a key is derived from `GATEHOUSE_SECRET`. If a homeserver uses the same server name, this must be the key of that homeserver.",
+        "The key that signs requests to identity servers, in the format of a homeserver's key file: `ed25519 a_1 <seed>`. If unset, a key is derived from `GATEHOUSE_SECRET`. If a homeserver uses the same server name, this must be the key of that homeserver.",
     ),
     row(
         "GATEHOUSE_LIMITS",

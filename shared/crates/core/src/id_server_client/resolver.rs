@@ -1,6 +1,6 @@
 //! A DNS resolver that allows only addresses of the public internet.
 //!
-//! The check is part of the resolver, so it applies to the very address that the connector uses. A name with
+//! The check is part of the resolver, so it applies to exactly the address that the connector uses. A name with
 //! changing addresses (DNS rebinding) cannot bypass it (CVE-2021-29431, CVE-2021-21392).
 
 use std::net::IpAddr;
@@ -9,7 +9,8 @@ use aws_smithy_runtime_api::client::dns::{DnsFuture, ResolveDns, ResolveDnsError
 
 use crate::id_server_name::is_public;
 
-/// Returns the addresses of a name if all of them are public. A single private address rejects the name.
+/// Returns the addresses of a name if all of them are public. The name is rejected if any of its addresses is
+/// private.
 fn check_public(addresses: Vec<IpAddr>) -> Result<Vec<IpAddr>, ResolveDnsError> {
     if addresses.iter().copied().all(is_public) {
         Ok(addresses)

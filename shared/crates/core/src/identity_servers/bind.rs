@@ -28,7 +28,7 @@ const TIMEOUT: Duration = Duration::from_secs(3);
 pub struct BindRequest<'a> {
     /// The identity server.
     pub server: &'a TrustedServer,
-    /// The client's token at the identity server. Without one, the v1 API is used.
+    /// The client's token at the identity server. If it is `None`, the v1 API is used.
     pub token: Option<&'a Secret>,
     /// The ID of the validation session at the identity server.
     pub sid: &'a str,
@@ -84,7 +84,7 @@ pub async fn bind(app: &App, user: &Localpart, request: BindRequest<'_>) -> Resu
     {
         Ok(()) => Ok(()),
         Err(RecordBindingError::Store(error)) => Err(error.into()),
-        // The deactivation removed the recorded bindings before this one was made.
+        // The deactivation removed the recorded bindings before this binding was made.
         Err(RecordBindingError::Deactivated) => {
             let target = Target {
                 server: Some(server),
@@ -98,9 +98,10 @@ pub async fn bind(app: &App, user: &Localpart, request: BindRequest<'_>) -> Resu
     }
 }
 
-/// Binds the 3PIDs of a new account for which the client asked for it, as far as an identity server validated
-/// them: no other identity server knows their sessions (REG-26, DIS-03). The account already exists and does
-/// not depend on the result. Therefore this takes a few seconds at most and never fails; errors are logged.
+/// Binds the 3PIDs of a new account if the client requested it. Only 3PIDs that an identity server validated are
+/// bound, and only at that identity server, because no other one has their validation sessions (REG-26, DIS-03).
+/// The account already exists and does not depend on the result. This function therefore takes a few seconds at
+/// most and never fails; errors are logged.
 pub async fn bind_validated(app: &App, user: &Localpart, addresses: &[&ValidatedThreePid]) {
     let bindings: Vec<_> = addresses
         .iter()

@@ -1,7 +1,7 @@
 //! The signing keys of this server, as it publishes them (IDS-19).
 //!
-//! Identity servers cache them until `valid_until_ts`. Until then they do not learn new keys, so it is only a
-//! day ahead.
+//! Identity servers cache the keys until `valid_until_ts` and do not fetch new keys before that time, so it is only
+//! a day ahead.
 
 use std::time::Duration;
 
@@ -15,12 +15,12 @@ const VALID_FOR: Duration = Duration::from_hours(24);
 /// The signed document. Reads nothing from the tables.
 pub fn server_keys(config: &Config, now: Timestamp) -> Map<String, Value> {
     let keys = &config.identity_servers.keys;
-    // A server that caches the document already has the next key when it comes into use.
+    // A server that caches the document already has the next key when this server starts to use it.
     let current: Map<String, Value> = std::iter::once(&keys.current)
         .chain(&keys.next)
         .map(|key| (key.id().to_owned(), json!({ "key": key.public() })))
         .collect();
-    // Signatures of an old key may be valid until now: the time of its replacement is not recorded.
+    // Signatures of an old key are accepted until now, because the time when the key was replaced is not recorded.
     let old: Map<String, Value> = keys
         .old
         .iter()

@@ -1,5 +1,5 @@
-//! Unbinding: the identity server removes the association of a 3PID with a user. It accepts the signature of
-//! this server and therefore needs no credentials of the client (IDS-13, DEACT-10).
+//! Unbinding: the identity server removes the association of a 3PID with a user. The identity server accepts the
+//! signature of this server, so no credentials of the client are needed (IDS-13, DEACT-10).
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use crate::{
     threepid::{Medium, ThreePid},
 };
 
-/// The path for unbinding. Identity servers have it regardless of their other API versions.
+/// The path for unbinding. Identity servers support it regardless of their other API versions.
 const PATH: &str = "/_matrix/identity/v2/3pid/unbind";
 /// The timeout for all unbind requests of an operation.
 const TIMEOUT: Duration = Duration::from_secs(8);
@@ -60,11 +60,12 @@ pub(super) struct Target<'a> {
 }
 
 /// Unbinds 3PIDs as part of another operation, which must not wait for identity servers or fail because of
-/// them: every error gives `no-support` (DEACT-08, DEACT-11, IDS-14), and it ends after eight seconds.
+/// them: every error gives `no-support` (DEACT-08, DEACT-11, IDS-14), and this function returns after at most eight
+/// seconds.
 ///
 /// If nothing is bound, the result is `success` for [`UnbindScope::All`] (DEACT-09) and `no-support` for
-/// [`UnbindScope::One`] (ACC3-05). If the request names an identity server, it receives a request for each of
-/// the 3PIDs. With [`UnbindScope::All`], bindings at other identity servers are removed too, because no later
+/// [`UnbindScope::One`] (ACC3-05). If the request names an identity server, that server receives a request for each
+/// of the 3PIDs. With [`UnbindScope::All`], bindings at other identity servers are removed too, because no later
 /// request can remove them.
 pub async fn unbind_all(
     app: &App,
@@ -144,8 +145,8 @@ fn targets<'a>(
     targets
 }
 
-/// Unbinds a 3PID on request of its owner, who receives the error of the identity server (IDS-14). Without
-/// `server`, the 3PID is unbound at every identity server where it is bound (IDS-20).
+/// Unbinds a 3PID at the request of its owner and returns the error of the identity server (IDS-14). If `server` is
+/// `None`, the 3PID is unbound at every identity server where it is bound (IDS-20).
 pub async fn unbind(
     app: &App,
     user: &Localpart,
@@ -203,8 +204,8 @@ impl<'a> Target<'a> {
     }
 }
 
-/// Whether a record is about this address. E-mail addresses are compared without case, phone numbers without a
-/// leading `+`.
+/// Whether a record has this address. E-mail addresses are compared without case, phone numbers without a leading
+/// `+`.
 fn is_same(binding: &IdentityBinding, medium: Medium, address: &str) -> bool {
     let normalize = |address: &str| match medium {
         Medium::Email => caseless::default_case_fold_str(address),
@@ -213,7 +214,7 @@ fn is_same(binding: &IdentityBinding, medium: Medium, address: &str) -> bool {
     binding.medium == medium && normalize(&binding.address) == normalize(address)
 }
 
-/// Unbinds all targets, some concurrently. The results are in the order of the targets.
+/// Unbinds all targets, at most [`MAX_CONCURRENT`] at a time. The results are in the order of the targets.
 async fn undo_all(
     app: &App,
     user: &Localpart,
@@ -249,8 +250,8 @@ pub(super) async fn undo(
     Ok(UnbindResult::Success)
 }
 
-/// Sends a signed request. If the signature is rejected, sends one more with the other name of the destination
-/// (IDS-17).
+/// Sends a signed request. If the signature is rejected, sends a second request, which has the destination under
+/// its other name (IDS-17).
 async fn ask(
     app: &App,
     user: &Localpart,

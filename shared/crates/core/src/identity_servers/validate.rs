@@ -40,8 +40,8 @@ pub struct Validated {
 
 crate::opaque_debug!(Validated);
 
-/// Checks the client's token for an identity server. `Ok(None)` if there is none and the operator chose the v1
-/// API, which requires none (DIS-15).
+/// Checks the client's token for an identity server. Returns `Ok(None)` if there is no token and the operator chose
+/// the v1 API, which requires none (DIS-15).
 pub fn read_token(app: &App, token: Option<String>) -> Result<Option<Secret>, IdTokenError> {
     let Some(token) = token else {
         return match app.config.identity_servers.api {
@@ -59,7 +59,7 @@ pub fn read_token(app: &App, token: Option<String>) -> Result<Option<Secret>, Id
     }
 }
 
-/// The path prefix of the API that requires a token, or of the one that requires none.
+/// The path prefix of the v2 API, which requires a token, or of the v1 API, which requires none.
 pub(super) fn interface(token: Option<&Secret>) -> &'static str {
     match token {
         Some(_) => "/_matrix/identity/v2",
@@ -95,8 +95,8 @@ pub async fn request_validation(
         .ok_or(IdServerError::UnexpectedResponse(200))
 }
 
-/// Reads the result of a session from the identity server. Returns `None` if the validation is too old to count. `sid`
-/// and `client_secret` have a grammar that needs no percent-encoding.
+/// Reads the result of a session from the identity server. Returns `None` if the validation is too old. `sid` and
+/// `client_secret` have a grammar that needs no percent-encoding.
 pub async fn find_validated(
     app: &App,
     server: &TrustedServer,
@@ -121,7 +121,7 @@ pub async fn find_validated(
     let (medium, address) = address_in(&answer).ok_or_else(|| unexpected.clone())?;
     let at = answer.get("validated_at").and_then(Value::as_i64);
     let now = app.clock.now();
-    // Clocks differ, so a time in the future counts as now.
+    // Clocks differ, so the current time replaces a time in the future.
     let at = Timestamp(at.ok_or(unexpected)?).min(now);
     let threepid = ThreePid::parse(medium, &address);
     Ok(threepid

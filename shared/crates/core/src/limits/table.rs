@@ -22,10 +22,10 @@ pub enum Limit {
     NetworkPasswordAttempts,
     /// Password attempts without an access token, by account, from all networks together.
     AccountPasswordAttempts,
-    /// Password attempts with an access token of the account, by account. They have a quota of their
-    /// own, so that attackers without a token cannot use up the owner's, and so that a stolen token that
-    /// is used from many networks allows hardly more attempts than from one. The limit holds for known
-    /// networks too: an owner who is refused by it can log out all devices.
+    /// Password attempts with an access token of the account, by account. They have a separate quota, so that
+    /// attackers without a token cannot use up the owner's, and so that a stolen token that is used from many
+    /// networks allows hardly more attempts than from one network. The limit applies to known networks too: an
+    /// owner whose attempts are rejected can log out all devices.
     TokenHolderPasswordAttempts,
     /// Requests to UIA-protected endpoints of an account.
     Account,
@@ -71,12 +71,12 @@ pub enum Limit {
     ResetSmsPrefix,
     /// Text messages for a password reset, by country.
     ResetSmsCountry,
-    /// Messages that tell an account owner that someone else entered an address of the account.
+    /// Messages that tell an account owner that someone else entered a 3PID of the account.
     KnownNotice,
     /// Security notifications, by account and kind, so that repeating an action cannot flood the mailbox
     /// and one kind cannot suppress another.
     Notice,
-    /// Addresses that are added to an account. Each mailbox of the account is notified.
+    /// 3PIDs that are added to an account. Each mailbox of the account is notified.
     Addition,
 }
 
@@ -89,7 +89,7 @@ pub struct LimitRow {
     pub name: &'static str,
     /// The value that each bucket belongs to.
     pub key: &'static str,
-    /// How many requests are allowed at once.
+    /// The number of requests that are allowed at once.
     pub burst: u32,
     /// Seconds until one more request is allowed.
     pub interval: u64,
@@ -114,7 +114,7 @@ const fn row(
     }
 }
 
-/// All limits. The table in the documentation is generated from this one.
+/// All limits. The table in the documentation is generated from this table.
 #[rustfmt::skip] // One line per limit, so that the limits can be compared.
 pub const LIMITS: [LimitRow; 33] = [
     row(Limit::Register, "register", "network", (240, 1), "each `POST /register` of an ordinary user"),
@@ -133,7 +133,7 @@ pub const LIMITS: [LimitRow; 33] = [
     row(Limit::FallbackPage, "fallback-page", "network", (60, 2), "each fallback page that is opened or submitted"),
     row(Limit::RequestToken, "request-token", "network", (60, 2), "each `requestToken` request, whether a message is sent or not"),
     row(Limit::SubmitToken, "submit-token", "network", (60, 2), "each `submitToken` or `confirm` request"),
-    row(Limit::IdServer, "id-server", "network", (60, 2), "`POST /account/3pid/bind`, `POST /account/3pid/unbind`, and each question to an identity server about a delegated validation"),
+    row(Limit::IdServer, "id-server", "network", (60, 2), "`POST /account/3pid/bind`, `POST /account/3pid/unbind`, and each request to an identity server about a delegated validation"),
     row(Limit::Message, "message", "network", (20, MINUTE), "each message, of any purpose"),
     row(Limit::MailFromNetwork, "mail-from-network", "mailbox and network", (5, 10 * MINUTE), "each e-mail for registration or for a new address of an account"),
     row(Limit::MailAddress, "mail-address", "mailbox", (10, 5 * MINUTE), "each e-mail for registration or for a new address of an account"),
@@ -147,9 +147,9 @@ pub const LIMITS: [LimitRow; 33] = [
     row(Limit::ResetSmsNumber, "reset-sms-number", "phone number", (8, 10 * MINUTE), "each text message for a password reset"),
     row(Limit::ResetSmsPrefix, "reset-sms-prefix", "phone number without its last three digits", (20, 3 * MINUTE), "each text message for a password reset"),
     row(Limit::ResetSmsCountry, "reset-sms-country", "country", (200, 10), "each text message for a password reset"),
-    row(Limit::KnownNotice, "known-notice", "address", (1, 24 * HOUR), "the message that tells an owner that someone else entered an address of their account"),
+    row(Limit::KnownNotice, "known-notice", "address", (1, 24 * HOUR), "the message to an account owner that someone else entered a 3PID of the account"),
     row(Limit::Notice, "notice", "account and kind of notification", (10, HOUR), "each password change of an account that gets security notifications"),
-    row(Limit::Addition, "addition", "account", (10, HOUR), "each address that is added to an account"),
+    row(Limit::Addition, "addition", "account", (10, HOUR), "each 3PID that is added to an account"),
 ];
 
 #[cfg(test)]

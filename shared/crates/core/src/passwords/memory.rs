@@ -1,8 +1,8 @@
 //! The memory of argon2, kept from one hash to the next.
 //!
-//! Fresh memory takes nearly as long as the hash itself, because the kernel assigns it page by page. Freeing
-//! and allocating it again also lets the heap of glibc grow to ten times its size. An attacker who can read the
-//! kept memory could test guesses at less than the cost of a hash; but an attacker who can read the memory of
+//! Allocating fresh memory takes nearly as long as the hash itself, because the kernel assigns it page by page.
+//! Freeing and allocating it again also lets the heap of glibc grow to ten times its size. An attacker who can read
+//! the kept memory could test guesses at less than the cost of a hash; but an attacker who can read the memory of
 //! the process can also read the pepper and the passwords of current requests.
 
 use std::{

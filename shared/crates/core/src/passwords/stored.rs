@@ -14,15 +14,15 @@ use crate::password_hash::is_affordable;
 
 /// The minimum cost that bcrypt allows.
 const MIN_BCRYPT_COST: u32 = 4;
-/// The maximum cost of bcrypt. Each step doubles the work: 14 takes a second, and twice that for a password
+/// The maximum cost of bcrypt. Each step doubles the work: a cost of 14 takes one second, or two for a password
 /// that is not normalised.
 const MAX_BCRYPT_COST: u32 = 14;
 /// The number of bytes of a password that bcrypt processes.
 const BCRYPT_BYTES: usize = 72;
 /// The minimum number of PBKDF2 rounds. Fewer rounds give no protection.
 const MIN_PBKDF2_ROUNDS: u32 = 1_000;
-/// The maximum number of PBKDF2 rounds, summed over all blocks of the output: two seconds at most, and twice
-/// that for a password that is not normalised.
+/// The maximum number of PBKDF2 rounds, summed over all blocks of the output: two seconds at most, or four for a
+/// password that is not normalised.
 const MAX_PBKDF2_ROUNDS: u32 = 2_000_000;
 /// The minimum length of a salt. A shorter salt gives no protection.
 const MIN_SALT_BYTES: usize = 8;

@@ -194,7 +194,7 @@ fn check(phc: &str, peppered: bool, typed: &str) -> PasswordCheck {
     let hash = PasswordHash {
         phc: phc.to_owned(),
         pepper: pepper.map(|pepper| pepper.id.clone()),
-        set: Timestamp::default(),
+        changed_at: Timestamp::default(),
     };
     Worker::new(config).verify(&secret(typed), &hash).unwrap()
 }
@@ -354,7 +354,7 @@ fn hashes_that_cannot_be_verified_match_no_password() {
     }
 }
 
-/// The buffer was used for another password before, and its size differs from what the other cost needs.
+/// The kept buffer was used for another password before, and the other cost needs a buffer of another size.
 #[test]
 fn reused_memory_does_not_change_a_hash() {
     let (own, other) = (

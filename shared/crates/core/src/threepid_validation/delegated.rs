@@ -1,4 +1,4 @@
-//! The checks before an identity server validates an address in place of this server.
+//! The checks before an identity server validates a 3PID instead of this server.
 
 use super::{
     RequestError, ValidationRequest, quotas,
@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Checks a request before an identity server is asked to send a message (IDS-06): the quotas of a message of this
-/// server, and the ownership of the address. The identity server sends a message to every address, so ownership is
+/// server, and the ownership of the 3PID. The identity server sends a message to every 3PID, so ownership is
 /// always disclosed here, even if the operator has chosen `quiet`.
 pub async fn before_delegating(
     app: &App,

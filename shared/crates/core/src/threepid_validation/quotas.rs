@@ -3,12 +3,12 @@
 use super::{ValidationPurpose, ValidationRequest};
 use crate::{client_network::ClientNetwork, limits::Limit, threepid::Medium};
 
-/// The number of last digits in which the phone numbers of a block differ.
+/// The number of trailing digits in which the phone numbers of a block differ.
 const BLOCK_DIGITS: usize = 3;
 
-/// The quotas of a message, across all sessions and secrets (3PID-16). Messages for a password reset have quotas of
-/// their own, so that requests for the other purposes cannot keep an account owner from a reset. The quota of the client
-/// network is shared by all purposes.
+/// The quotas of a message, across all sessions and secrets (3PID-16). Messages for a password reset have separate
+/// quotas, so that requests for the other purposes cannot keep an account owner from a reset. The quota of the
+/// client network is shared by all purposes.
 pub(super) fn of(request: &ValidationRequest<'_>, network: ClientNetwork) -> Vec<(Limit, String)> {
     let address = &request.to.address;
     let limits = MessageLimits::of(request.purpose);
@@ -64,7 +64,7 @@ impl MessageLimits {
     }
 }
 
-/// The address without a tag: most mail providers deliver `a+b@…` to `a@…`.
+/// The address without a tag: most e-mail providers deliver `a+b@…` to `a@…`.
 fn mailbox(address: &str) -> String {
     let (local, domain) = address.split_once('@').unwrap_or_default();
     let untagged = local.split('+').next().filter(|name| !name.is_empty());

@@ -25,7 +25,7 @@ const TRIES: u32 = 12;
 
 /// A request for a validation message.
 pub struct ValidationRequest<'a> {
-    /// The operation that the address is validated for.
+    /// The operation that the 3PID is validated for.
     pub purpose: ValidationPurpose,
     /// The recipient of the message.
     pub to: &'a ThreePid,
@@ -44,13 +44,13 @@ crate::opaque_debug!(ValidationRequest<'_>);
 /// The reason why no message was enqueued.
 #[derive(Debug, thiserror::Error)]
 pub enum RequestError {
-    /// The address belongs to an account, and the operator's settings disclose this (3PID-05).
+    /// The 3PID belongs to an account, and the operator's settings disclose this (3PID-05).
     #[error("the address belongs to an account")]
     InUse,
-    /// The address belongs to no account, and the operator's settings disclose this (3PID-06).
+    /// The 3PID belongs to no account, and the operator's settings disclose this (3PID-06).
     #[error("the address belongs to no account")]
     NotFound,
-    /// A quota of the address or of the client network is exhausted.
+    /// A quota of the 3PID or of the client network is exhausted.
     #[error(transparent)]
     Limit(#[from] LimitError),
     /// DynamoDB failed.
@@ -59,7 +59,7 @@ pub enum RequestError {
 }
 
 /// Enqueues a message if one is due, and returns the session ID. The reads and writes do not depend on whether the
-/// address belongs to an account (3PID-15). The account is looked up only if the operator has chosen `tell`.
+/// 3PID belongs to an account (3PID-15). The account is looked up only if the operator has chosen `tell`.
 pub async fn request(
     app: &App,
     request: ValidationRequest<'_>,
@@ -73,7 +73,7 @@ pub async fn request(
     );
     let quotas = quotas::of(&request, network);
     let (counted, charged, found, allowed) = tokio::join!(
-        // On the heap, because all of these futures are awaited in one place.
+        // The futures are on the heap, because `join!` would otherwise keep all of them in one large future.
         Box::pin(limits::consume(app, Limit::RequestToken, network)),
         Box::pin(limits::consume_all(app, &quotas)),
         Box::pin(app.store.find_validation(&sid)),
@@ -94,7 +94,7 @@ pub async fn request(
     }
 }
 
-/// The error of the request limit, or else that of the ownership check.
+/// The error of the request limit, or else the error of the ownership check.
 pub(super) fn first_error(
     counted: Result<(), LimitError>,
     allowed: Result<(), RequestError>,
@@ -105,7 +105,7 @@ pub(super) fn first_error(
 /// The outcome of a request.
 enum Outcome {
     Enqueued,
-    /// The message was already enqueued (3PID-21), or the address is already validated.
+    /// The message was already enqueued (3PID-21), or the 3PID is already validated.
     NotNeeded,
     /// A message is due, but a quota is exhausted.
     OverQuota,
@@ -138,7 +138,7 @@ async fn enqueue(
     Err(StoreError::Contended.into())
 }
 
-/// The session with the message that the request makes due. Returns `None` if no message is due.
+/// The session after this request, and the message that is due. Returns `None` if no message is due.
 fn next_message(
     app: &App,
     request: &ValidationRequest<'_>,
@@ -207,7 +207,7 @@ fn with_next_send(row: ValidationRow, app: &App) -> Result<ValidationRow, LimitE
     })
 }
 
-/// If the operator has chosen `tell`, rejects the request if the address is bound, or is not bound, depending on the
+/// If the operator has chosen `tell`, rejects the request if the 3PID is bound, or is not bound, depending on the
 /// purpose.
 async fn disclose_ownership(
     app: &App,
@@ -219,7 +219,7 @@ async fn disclose_ownership(
     check_owner(app, request).await
 }
 
-/// Checks that the address belongs to an account, or to none, as the purpose requires.
+/// Checks that the 3PID belongs to an account, or to no account, as the purpose requires.
 pub(super) async fn check_owner(
     app: &App,
     request: &ValidationRequest<'_>,

@@ -18,8 +18,8 @@ pub fn is_opaque_id(text: &str) -> bool {
     (1..=MAX_CLIENT_SECRET).contains(&text.len()) && text.bytes().all(is_allowed)
 }
 
-/// The session ID. It is a keyed hash of the purpose, the address and the `client_secret`. A session can therefore not
-/// be used for another purpose or address, and the ID does not show whether the address belongs to an account.
+/// The session ID. It is a keyed hash of the purpose, the 3PID and the `client_secret`. A session can therefore not
+/// be used for another purpose or 3PID, and the ID does not show whether the 3PID belongs to an account.
 pub fn sid(
     keys: &KeyRing,
     purpose: ValidationPurpose,

@@ -53,7 +53,7 @@ pub enum SubmitError {
     /// The token is wrong (3PID-42).
     #[error("the token is wrong")]
     Incorrect,
-    /// Too many requests from this client network.
+    /// The rate limit of the client network is exceeded.
     #[error(transparent)]
     Limit(#[from] LimitError),
     /// DynamoDB failed.
@@ -66,13 +66,13 @@ pub enum SubmitError {
 pub enum LinkOutcome {
     /// The response is a confirmation page. Nothing is validated yet.
     NeedsConfirmation(MatchedSession),
-    /// The address is validated.
+    /// The 3PID is validated.
     Validated(MatchedSession),
 }
 
 /// Whether a link leads to a confirmation page instead of validating the address at once. The operator chooses this,
-/// except for a password reset, which always requires confirmation (3PID-52): many mail servers open every link in a
-/// message automatically, and an attacker who requested the reset would get the account.
+/// except for a password reset, which always requires confirmation (3PID-52): many e-mail servers open every link
+/// in a message automatically, and an attacker who requested the reset would get the account.
 pub fn requires_confirmation(config: &Config, purpose: ValidationPurpose) -> bool {
     let link = config.mail.as_ref().map(|mail| mail.link);
     purpose == ValidationPurpose::Reset || link != Some(EmailLink::Direct)
@@ -132,7 +132,7 @@ async fn validate(
             0
         }
         Medium::Msisdn => {
-            // Counted before the comparison, so that concurrent requests cannot make more guesses.
+            // The guess is counted before the comparison, so that concurrent requests cannot make more guesses.
             let counted = app.store.count_wrong_guess(row, MAX_GUESSES).await?;
             let counted = counted.ok_or(SubmitError::Expired)?;
             if !is_valid_code(app, &counted, token.token) {

@@ -11,7 +11,7 @@ const MAX_BYTES: usize = 2048;
 pub struct NextLinkError;
 
 /// The link, if the browser may be redirected to it. Returns `None` if the operator has not allowed its host:
-/// the request continues without the link then, because the client cannot know the allowed hosts.
+/// the request then continues without the link, because the client cannot know the allowed hosts.
 pub fn check(config: &Config, text: &str) -> Result<Option<String>, NextLinkError> {
     let is_valid = text.len() <= MAX_BYTES && text.chars().all(|c| !c.is_control() && c != ' ');
     let rest = after_scheme(text)
@@ -19,8 +19,8 @@ pub fn check(config: &Config, text: &str) -> Result<Option<String>, NextLinkErro
         .ok_or(NextLinkError)?;
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let host = rest[..end].to_ascii_lowercase();
-    // All browsers must find the same host: no user information, no backslash, nothing that is
-    // normalised.
+    // All browsers must find the same host. Therefore user information, backslashes and characters that browsers
+    // normalise are not allowed.
     let is_unambiguous = is_host(&host) && text.is_ascii() && !text.contains('\\');
     let is_allowed = is_unambiguous && config.next_link_hosts.contains(&host);
     Ok(is_allowed.then(|| text.to_owned()))

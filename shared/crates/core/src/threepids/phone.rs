@@ -29,7 +29,7 @@ pub struct Phone {
 
 crate::opaque_debug!(Phone);
 
-/// Why a text message cannot be sent to an entered number.
+/// The reason why a text message cannot be sent to an entered number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PhoneError {
     /// The country is not a code of two capital letters from ISO 3166-1 (3PID-67).
@@ -54,9 +54,9 @@ pub fn parse(sms: &SmsConfig, country: &str, typed: &str) -> Result<Phone, Phone
         (false, _) => None,
     };
     let region = region.ok_or(PhoneError::Number)?;
-    // Only mobile numbers, and numbers that may be mobile in countries that do not distinguish them:
-    // premium-rate numbers cost money, and landlines cannot display a message. The kind of a number
-    // that is only possible is unknown.
+    // Messages are sent only to mobile numbers and, in countries that do not distinguish them, to numbers that may
+    // be mobile: premium-rate numbers cost money, and landlines cannot display a message. The kind of an unassigned
+    // number is unknown.
     let reachable = matches!(
         (number.number_type(&DATABASE), sms.numbers),
         (Type::Mobile | Type::FixedLineOrMobile, _) | (Type::Unknown, SmsNumbers::Possible)
@@ -106,7 +106,7 @@ fn read(country: &str, typed: &str) -> Result<phonenumber::PhoneNumber, PhoneErr
         return Err(PhoneError::Country);
     }
     let legal = |b: u8| b.is_ascii_digit() || SEPARATORS.contains(&b);
-    // At most one plus, before all digits: the parser ignores the text around any other plus.
+    // At most one plus is allowed, before all digits, because the parser ignores the text around any other plus.
     let pluses = typed.split('+').count() - 1;
     let is_plus_first = typed
         .split_once('+')
@@ -124,14 +124,14 @@ fn e164(number: &phonenumber::PhoneNumber) -> Option<String> {
     is_valid.then(|| digits.to_owned())
 }
 
-/// Whether the length is that of the country's numbers, although the number is not assigned.
+/// Whether the length of an unassigned number is possible in its country.
 fn is_possible(number: &phonenumber::PhoneNumber) -> bool {
     let Some(country) = main_country(number) else {
         return false;
     };
     let length = u16::try_from(number.national().to_string().len()).unwrap_or(u16::MAX);
     DATABASE.by_id(country.as_ref()).is_some_and(|metadata| {
-        // The general description has no lengths; those of the kinds apply.
+        // The general description has no lengths, so the lengths of the kinds of numbers apply.
         let kinds = [
             metadata.descriptors().mobile(),
             metadata.descriptors().fixed_line(),
@@ -143,8 +143,8 @@ fn is_possible(number: &phonenumber::PhoneNumber) -> bool {
     })
 }
 
-/// The country of an unassigned number. Several countries may share its calling code: the number
-/// belongs to the one with its area code, or else to the main country of the calling code.
+/// The country of an unassigned number. Several countries may share its calling code: the number belongs to the
+/// country with its area code, or else to the main country of the calling code.
 fn main_country(number: &phonenumber::PhoneNumber) -> Option<country::Id> {
     let national = number.national().to_string();
     let regions = DATABASE.region(&number.country().code())?;

@@ -19,9 +19,9 @@ pub struct Login {
     pub device_id: Option<DeviceId>,
     /// The display name (REG-19).
     pub display_name: Option<String>,
-    /// Whether the client asked for a refresh token (TOK-16).
+    /// Whether the client requested a refresh token (TOK-16).
     pub refreshable: bool,
-    /// The lifetime of the access token. `None` is forever.
+    /// The lifetime of the access token. `None` if the token does not expire.
     pub lifetime: Option<Duration>,
 }
 
@@ -34,7 +34,7 @@ pub struct Issued {
     /// The device ID.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub device_id: Option<String>,
-    /// The refresh token, if the client asked for one (TOK-16).
+    /// The refresh token, if the client requested one (TOK-16).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refresh_token: Option<String>,
     /// The lifetime of the access token in milliseconds, if it is limited.

@@ -2,8 +2,8 @@
 //!
 //! A refresh token is exchanged for a new pair. Until one of the new tokens is used, the old ones stay valid
 //! and the same refresh token gives the same response again, so that a lost response does not end the session
-//! (REFR-03). The stored response is sealed with the refresh token it belongs to, so that access to the table
-//! alone does not reveal the new tokens.
+//! (REFR-03). The stored response is sealed with the refresh token that it was issued for, so that access to the
+//! table alone does not reveal the new tokens.
 
 use super::{AuthenticationError, Issued, Session, Token, TokenHash, TokenKind};
 use crate::{
@@ -167,8 +167,8 @@ impl RefreshToken {
         (issued, next)
     }
 
-    /// Opens the stored response. It is lost, and the refresh token with it, if the root secret has been
-    /// replaced twice since.
+    /// Opens the stored response. If the root secret has been replaced twice since, the response cannot be opened
+    /// and the refresh token is unusable.
     fn open(&self, app: &App, given: &NextPair) -> Result<Issued, AuthenticationError> {
         let salt = self.token.reveal().as_bytes();
         let plaintext = app

@@ -14,7 +14,7 @@ use crate::{
     threepids,
 };
 
-/// The decision about an addition before it is made.
+/// The decision about an addition, before anything is written.
 enum AddDecision {
     /// The account can have the 3PID.
     Add(ValidatedThreePid),
@@ -23,7 +23,7 @@ enum AddDecision {
 }
 
 /// Checks that the validation session allows an addition to this account now. An endpoint that requires a password
-/// checks this first, so that the user does not enter it for nothing.
+/// calls this first, so that the user enters the password only if the addition is possible.
 pub async fn check_validation(
     app: &App,
     owner: &AccountOwner,
@@ -65,7 +65,7 @@ pub struct AddRead {
 
 /// The outcome of one attempt to add a 3PID.
 pub enum Added {
-    /// The account has it.
+    /// The account has the 3PID.
     Done,
     /// A row has changed since it was read.
     Conflict,
@@ -90,7 +90,7 @@ pub async fn add(
     .await
 }
 
-/// Reads again what an addition depends on, after attempt number `attempt` has met a conflict.
+/// Reads the rows that an addition depends on again, after a conflict in attempt number `attempt`.
 pub async fn reload(
     app: &App,
     request: &Request,
@@ -104,8 +104,8 @@ pub async fn reload(
     Ok(AddRead { owner, validation })
 }
 
-/// Tries once to add the 3PID. A 3PID that the account has already keeps its times.
-/// `verified_password` is when the password that authenticated the request had last been changed;
+/// Tries once to add the 3PID. If the account already has the 3PID, its timestamps do not change.
+/// `verified_password` is the time of the last change of the password that authenticated the request.
 /// `session` completes the UIA session of the request.
 pub async fn try_add(
     app: &App,
@@ -139,7 +139,7 @@ pub async fn try_add(
     let new = NewThreePid {
         localpart: owner.localpart.clone(),
         account: owner.account.clone(),
-        proven: validated,
+        validated,
         known,
         added: app.clock.now(),
         known_password: verified_password,
@@ -149,9 +149,8 @@ pub async fn try_add(
     write(app, &new).await
 }
 
-/// Writes an addition, within the limit of its account. A request beyond the limit is refused: an
-/// addition without a notification to the owner is not allowed. An addition that was not made is
-/// not counted.
+/// Writes an addition, within the rate limit of the account. A request beyond the limit is rejected, because an
+/// addition without a notification to the account owner is not allowed. The charge of a failed addition is refunded.
 async fn write(app: &App, new: &NewThreePid) -> Result<Added, ThreePidError> {
     let user = new.localpart.as_str();
     if !new.known {

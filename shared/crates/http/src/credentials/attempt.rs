@@ -1,9 +1,9 @@
 //! The rate limits of a password attempt, charged before the password is hashed.
 //!
-//! An attempt is counted by account and network, by network, and by account for all networks
-//! together, so that many networks allow hardly more attempts than one. With the last limit alone
-//! attackers could lock an owner out. So it does not apply to networks from which the owner has
-//! logged in during the last month.
+//! An attempt is charged by account and network, by network, and by account for all networks
+//! together. Because of the last limit, many networks allow hardly more attempts than one network.
+//! Attackers could use this limit to lock an account owner out. Therefore it does not apply to
+//! networks from which the account owner has logged in during the last month.
 
 use super::{CredentialError, Identifier};
 use crate::{
@@ -23,7 +23,7 @@ pub struct PasswordAttempt {
     exceeded: Option<LimitError>,
 }
 
-/// The charges of an attempt at an account.
+/// The results of charging an attempt at an account.
 pub(super) struct Charges {
     /// The result for the network, with the charge to refund if the password is correct.
     pub(super) by_network: Result<(Limit, String), LimitError>,
@@ -31,7 +31,7 @@ pub(super) struct Charges {
     pub(super) by_account: Result<(), LimitError>,
 }
 
-/// Charges an attempt at `key` by its network, beside the read of the account. `endpoint` is the limit
+/// Charges an attempt at `key` to the network, concurrently with the read of the account. `endpoint` is the limit
 /// of the endpoint. Returns the charge to refund if the password is correct.
 pub(super) async fn charge(
     app: &App,
@@ -65,7 +65,7 @@ pub(super) fn trusted_network(name: &Localpart, network: ClientNetwork) -> Strin
 }
 
 impl PasswordAttempt {
-    /// The attempt, if its charges allow it. `name` is that of the account or a decoy.
+    /// The attempt, if its charges allow it. `name` is the localpart of the account or a decoy.
     pub(super) async fn new(
         app: &App,
         name: &Localpart,
@@ -98,9 +98,8 @@ impl PasswordAttempt {
         })
     }
 
-    /// The error for a wrong password. On a trusted network beyond the limit it is that of the limit,
-    /// as elsewhere: otherwise other clients of the network could find out which accounts log in
-    /// there.
+    /// The error for a wrong password. Beyond the limit, a trusted network receives the rate-limit error, like every
+    /// other network. Otherwise other clients in the network could find out which accounts log in from it.
     pub(super) fn wrong(self) -> CredentialError {
         self.exceeded
             .map_or(CredentialError::Wrong, CredentialError::Limit)
@@ -111,7 +110,7 @@ impl PasswordAttempt {
         limits::refund_all(app, &self.spent).await;
     }
 
-    /// Marks the network as one that the owner of `name` has logged in from.
+    /// Marks the network as one from which the owner of the account `name` has logged in.
     pub async fn trust_network(&self, app: &App, name: &Localpart) {
         super::trust_network(app, name, self.network).await;
     }

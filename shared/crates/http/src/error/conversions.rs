@@ -22,7 +22,7 @@ use crate::{
 impl From<StoreError> for MatrixError {
     fn from(error: StoreError) -> Self {
         match error {
-            // Concurrent writes won every attempt. The request itself is valid.
+            // Every attempt conflicted with a concurrent write. The request itself is valid.
             StoreError::Contended => Self::limited(Duration::from_secs(1)),
             StoreError::Unavailable(_) | StoreError::Refused(_) | StoreError::Corrupt { .. } => {
                 Self {
@@ -37,8 +37,8 @@ impl From<StoreError> for MatrixError {
 impl From<SaveDeviceError> for MatrixError {
     fn from(error: SaveDeviceError) -> Self {
         match error {
-            // The account (for example its password) was changed during the login. A second
-            // attempt checks the credentials against the new state.
+            // The account (for example its password) was changed during the login. If the client
+            // tries again, the credentials are checked against the new state.
             SaveDeviceError::AccountChanged => Self::limited(Duration::from_secs(1)),
             SaveDeviceError::Store(error) => error.into(),
         }
@@ -291,14 +291,14 @@ impl From<GuestForbiddenError> for MatrixError {
 impl From<ChangeAccountError> for MatrixError {
     fn from(error: ChangeAccountError) -> Self {
         match error {
-            // The account that the client was authenticated for no longer has the same state, so
-            // the client must authenticate again.
+            // The account has changed since the client was authenticated, so the client must
+            // authenticate again.
             ChangeAccountError::AccountChanged => Self::new(
                 ErrorCode::Forbidden,
                 "The account was changed during the request: start again",
             ),
-            // The caller answers these with the stored response or with a challenge. If it
-            // cannot, the client may try again.
+            // The calling code responds to these errors with the stored response or with a
+            // challenge. If it cannot, the client may try again.
             ChangeAccountError::SessionChanged | ChangeAccountError::ValidationGone(_) => {
                 Self::limited(Duration::from_secs(1))
             }
@@ -311,8 +311,8 @@ impl From<CreateAccountError> for MatrixError {
     fn from(error: CreateAccountError) -> Self {
         match error {
             CreateAccountError::NameTaken => NameError::Taken.into(),
-            // The caller answers these with the stored response or with a challenge. If it
-            // cannot, the client may try again.
+            // The calling code responds to these errors with the stored response or with a
+            // challenge. If it cannot, the client may try again.
             CreateAccountError::SessionChanged
             | CreateAccountError::ValidationGone(_)
             | CreateAccountError::RegistrationTokenSpent => Self::limited(Duration::from_secs(1)),

@@ -1,5 +1,5 @@
 //! The errcode and message of each error of an identity server call. Rejections by the identity
-//! server are relayed with its own errcode and message (IDS-07).
+//! server are relayed with their errcode and message (IDS-07).
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::{
     tokens::AuthenticationError,
 };
 
-/// Errcodes that a client would apply to its access token for this server, and log out.
+/// Errcodes about access tokens and users. A client would apply them to its access token for this server and log out.
 const TOKEN_ERRCODES: [&str; 5] = [
     "M_MISSING_TOKEN",
     "M_UNKNOWN_TOKEN",
@@ -67,9 +67,9 @@ impl From<IdServerError> for MatrixError {
     }
 }
 
-/// The rejection with the errcode and message of the identity server. Its 5xx becomes a 502,
-/// because it is not a failure of this server. Errcodes about its tokens are replaced, because the
-/// client would apply them to its access token for this server.
+/// The rejection with the errcode and message of the identity server. A 5xx status becomes a 502,
+/// because it is not a failure of this server. Errcodes about tokens of the identity server are
+/// replaced, because the client would apply them to its access token for this server.
 fn relay(rejection: IdServerRejection) -> MatrixError {
     let status = match rejection.status {
         code @ 400..=499 => StatusCode::from_u16(code).unwrap_or(StatusCode::BAD_REQUEST),

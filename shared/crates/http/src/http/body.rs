@@ -40,7 +40,7 @@ impl Body {
         }
     }
 
-    /// The member `name`. Returns `None` if it is absent or `null`. M_BAD_JSON if it has another type
+    /// The member `name`. Returns `None` if it is absent or `null`. Fails with M_BAD_JSON if it has another type
     /// (HTTP-16).
     pub fn optional<T: DeserializeOwned>(
         &self,
@@ -54,7 +54,7 @@ impl Body {
         }
     }
 
-    /// The member `name`. M_MISSING_PARAM if it is absent (HTTP-15).
+    /// The member `name`. Fails with M_MISSING_PARAM if it is absent (HTTP-15).
     pub fn required<T: DeserializeOwned>(&self, name: &'static str) -> Result<T, MatrixError> {
         self.optional(name)?.ok_or_else(|| {
             MatrixError::new(ErrorCode::MissingParam, format!("`{name}` is missing"))

@@ -41,7 +41,7 @@ impl MatrixError {
 }
 
 impl Challenge {
-    /// The response.
+    /// The 401 response, with `errcode` and `error` if a stage was not accepted.
     pub fn response(&self) -> Response {
         let mut body = json!({
             "flows": self.flows,

@@ -1,10 +1,10 @@
-//! Parameters in the path. A REST API passes the path on without decoding it.
+//! Parameters in the path. A REST API of API Gateway does not decode the path.
 
 use super::Request;
 
 impl Request {
     /// The last segment of the path, percent-decoded once. Returns `None` if the result is not UTF-8. A `%`
-    /// that does not begin a valid escape is kept.
+    /// that is not part of a valid escape is kept.
     pub fn last_segment(&self) -> Option<String> {
         let (_, segment) = self.path.rsplit_once('/')?;
         decode(segment)

@@ -16,7 +16,7 @@ impl Query {
         Self(form_urlencoded::parse(text).into_owned().collect())
     }
 
-    /// Parses the body of a form. M_TOO_LARGE if it exceeds [`MAX_BODY_BYTES`] (HTTP-18).
+    /// Parses the body of a form. Fails with M_TOO_LARGE if it exceeds [`MAX_BODY_BYTES`] (HTTP-18).
     pub fn of_form(body: &[u8]) -> Result<Self, MatrixError> {
         if body.len() > MAX_BODY_BYTES {
             return Err(MatrixError::new(
@@ -35,7 +35,7 @@ impl Query {
             .map(|(_, value)| value.as_str())
     }
 
-    /// The first value of `name`. M_MISSING_PARAM if there is none.
+    /// The first value of `name`. Fails with M_MISSING_PARAM if there is none.
     pub fn required(&self, name: &'static str) -> Result<&str, MatrixError> {
         self.get(name).ok_or_else(|| {
             MatrixError::new(

@@ -45,7 +45,7 @@ pub(super) async fn app() -> Result<(Arc<App>, Aws), String> {
     let config = Config::from_lookup(settings.over(lookup)).map_err(message);
     let config = match (misspelt, config) {
         (Ok(()), Ok(config)) => Arc::new(config),
-        // The operator can correct all errors of the settings together.
+        // All errors of the settings are reported at once, so that the operator can correct them together.
         (misspelt, config) => {
             let errors = [misspelt.err(), config.err()];
             return Err(errors.into_iter().flatten().collect::<Vec<_>>().join("\n"));

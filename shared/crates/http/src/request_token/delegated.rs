@@ -1,4 +1,4 @@
-//! `requestToken` requests that this server delegates to an identity server, if the operator has chosen that
+//! `requestToken` requests that this server delegates to an identity server, if the operator has enabled delegation
 //! (IDS-01 to IDS-07, 3PID-09).
 
 use serde_json::{Map, Value};
@@ -44,9 +44,9 @@ impl<'a> Delegate<'a> {
         Ok(Some(Self { server, token }))
     }
 
-    /// Checks the request like a request for a message of this server, lets the identity server send the message, and
-    /// returns the session ID. `recipient` has the members that name the recipient. Besides these, the identity server
-    /// receives only the members that a validation needs.
+    /// Checks the request in the same way as a request for a message of this server, makes the identity server send
+    /// the message, and returns the session ID. `recipient` has the members that name the recipient. In addition to
+    /// these, the identity server receives only the members that a validation needs.
     pub(super) async fn request(
         &self,
         app: &App,

@@ -5,20 +5,20 @@ use serde_json::{Map, Value};
 use super::StageType;
 use crate::{error::MatrixError, http::Body, secrets::Secret};
 
-/// The `auth` member. With a session and no type, the client asks for the state of that session
-/// (UIA-18); without both, it gives no authentication.
+/// The `auth` member. If it has a session but no type, the client asks for the state of the session
+/// (UIA-18). If it has neither, it contains no authentication.
 #[derive(Debug, Default)]
 pub struct Auth {
-    /// The session that the request continues; without one it starts another (UIA-10).
+    /// The session that the request continues. If it is absent, the request starts a new session (UIA-10).
     pub session: Option<Secret>,
     /// The name of the attempted stage.
     pub stage: Option<String>,
-    /// All members, for the stage to read its own.
+    /// All members, including the members that are specific to the stage.
     pub members: Body,
 }
 
 impl Auth {
-    /// Reads `auth` from a body: absent, `null` and `{}` are the same.
+    /// Reads `auth` from a body. An absent member, `null` and `{}` are equivalent.
     pub fn parse(body: &Body) -> Result<Self, MatrixError> {
         let members: Body = body
             .optional::<Map<String, Value>>("auth")?
@@ -34,7 +34,7 @@ impl Auth {
         })
     }
 
-    /// The attempted stage, if this server knows its name.
+    /// The attempted stage, if its name is a stage type of this server.
     pub fn attempted(&self) -> Option<StageType> {
         self.stage.as_deref().and_then(StageType::parse)
     }

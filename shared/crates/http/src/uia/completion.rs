@@ -1,4 +1,4 @@
-//! The proof that a flow is completed: the argument that an operation takes.
+//! The completion of a flow. An operation takes it as an argument.
 
 use super::{
     AuthResult, Challenge, OpenSession, SessionCommit, StageError, StageType,
@@ -42,19 +42,22 @@ impl UiaCompletion {
     }
 
     /// The row that completes the session with this response, if the session is stored. A request
-    /// that completed a whole flow at once has no stored session, and no replay (UIA-11).
+    /// that completed a whole flow at once has no stored session, so its response cannot be replayed
+    /// (UIA-11).
     pub fn commit(&self, app: &App, request: &str, answer: &str) -> Option<SessionCommit> {
         let session = self.session.is_stored().then_some(&self.session)?;
         Some(session.commit(app, request, answer))
     }
 
-    /// Refunds what a correct password or token was charged. Runs beside the operation itself.
+    /// Refunds the charge of a correct password or registration token. Callers may run it concurrently with the
+    /// operation.
     pub async fn refund_attempt(&mut self, app: &App) {
         refund(app, self.refund.take()).await;
     }
 
     /// Saves the completed stages if the operation has failed or cannot be carried out yet (UIA-09,
-    /// REG-23), and refunds a correct password. A failure is ignored, because the response is an error already.
+    /// REG-23), and refunds the charge of a correct password. A failure is ignored, because the response is already an
+    /// error.
     pub async fn save_progress(mut self, app: &App) {
         self.refund_attempt(app).await;
         if self.session.is_stored() {
@@ -64,7 +67,7 @@ impl UiaCompletion {
     }
 
     /// Like [`save_progress`](Self::save_progress), for a validated 3PID that the account cannot
-    /// have: the stage is open again for another one.
+    /// have. Reopens the stage of the 3PID, so that the user can validate another 3PID.
     pub async fn save_progress_without(mut self, app: &App, medium: Medium) {
         self.refund_attempt(app).await;
         let stage = StageType::of_medium(medium);
@@ -75,15 +78,16 @@ impl UiaCompletion {
         }
     }
 
-    /// Merges the stored session after a concurrent request has changed it: completed another stage
-    /// or sent other parameters. [`SaveSessionError::Conflict`] if the session is completed or gone.
+    /// Merges the stored session after a concurrent request has changed it, by completing another stage
+    /// or sending other parameters. Fails with [`SaveSessionError::Conflict`] if the session is completed
+    /// or no longer exists.
     pub async fn reload(mut self, app: &App) -> Result<Self, SaveSessionError> {
         self.session.merge(app, ParameterSource::Request).await?;
         Ok(self)
     }
 
-    /// Chooses another share of the registration token after the chosen one was used up. If the
-    /// token has no uses left, the client must complete its stage again in the same session.
+    /// Chooses another share of the registration token after the chosen share was used up. If the
+    /// token has no uses left, the client must complete the stage again in the same session.
     pub async fn renew_registration_token(
         self,
         app: &App,
@@ -109,7 +113,7 @@ impl UiaCompletion {
         self.reopen_stage(app, network, stage, NOT_YET).await
     }
 
-    /// The challenge after a stage has become incomplete.
+    /// Reopens a stage, saves the session and returns the challenge.
     async fn reopen_stage(
         mut self,
         app: &App,

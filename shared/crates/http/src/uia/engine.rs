@@ -1,5 +1,5 @@
-//! The engine: decides which stage counts and when a flow is completed, and stores the progress in
-//! between.
+//! The engine. It checks the attempted stage, decides whether a flow is completed, and stores the
+//! progress between requests.
 
 use super::{
     Auth, Challenge, OpenSession, SessionParameters, SessionScope, StageError, StageType,
@@ -29,7 +29,7 @@ const NOT_NEXT: StageError = StageError {
 
 /// A request's attempt to authenticate.
 pub struct UiaAttempt<'a> {
-    /// The flows that complete it.
+    /// The flows of the session's scope. One of them must be completed.
     pub flows: &'a [Flow],
     /// The scope that the session must have.
     pub scope: SessionScope,
@@ -43,13 +43,13 @@ pub struct UiaAttempt<'a> {
     pub prefetched: Prefetched,
     /// The client's network.
     pub network: ClientNetwork,
-    /// Whether the start of a session has been charged along with the first read.
+    /// Whether the start of a session was charged concurrently with the first read.
     pub session_start_charged: bool,
 }
 
 crate::opaque_debug!(UiaAttempt<'_>);
 
-/// Why a request was not authenticated.
+/// The reason why a request was not authenticated.
 #[derive(Debug)]
 pub enum AuthenticateError {
     /// The session was completed or deleted during the request, by a concurrent duplicate or by
@@ -80,7 +80,8 @@ impl From<AuthenticateError> for Rejection {
     }
 }
 
-/// Keeps apart what `?` would turn into an error response: the session was completed meanwhile.
+/// Maps a conflict to [`AuthenticateError::SessionChanged`]. The conversion by `?` would turn the conflict into an
+/// error response.
 fn saved<T>(outcome: Result<T, SaveSessionError>) -> Result<T, AuthenticateError> {
     outcome.map_err(|error| match error {
         SaveSessionError::Conflict => AuthenticateError::SessionChanged,
@@ -88,7 +89,7 @@ fn saved<T>(outcome: Result<T, SaveSessionError>) -> Result<T, AuthenticateError
     })
 }
 
-/// Reads the rows that the attempted stage needs, beside the read of its session, to save a round
+/// Reads the rows that the attempted stage needs. Runs concurrently with the read of the session, to save a round
 /// trip.
 pub async fn prefetch(
     app: &App,
@@ -104,8 +105,8 @@ pub async fn prefetch(
     }
 }
 
-/// Completes the attempted stage if it is next in some flow. If that completes a flow, returns its
-/// results; otherwise stores the progress and returns a challenge.
+/// Completes the attempted stage if it is next in some flow. If the stage completes a flow, returns the results of
+/// the flow. Otherwise stores the progress and returns a challenge.
 pub async fn authenticate(
     app: &App,
     attempt: UiaAttempt<'_>,
@@ -158,7 +159,7 @@ pub async fn authenticate(
                 }
             }
         }
-        // The response shows the policies as they are now.
+        // The response shows the current policies.
         progress.changed |= session.show_policies(&app.config);
         if !session.is_stored() {
             count_start(app, &session, network, attempt.session_start_charged).await?;
@@ -178,7 +179,7 @@ pub async fn authenticate(
     }
 }
 
-/// Charges the start of a session and counts it.
+/// Charges the start of a session, and counts the start of a registration in the metrics.
 async fn count_start(
     app: &App,
     session: &OpenSession,
@@ -199,9 +200,9 @@ async fn count_start(
 struct Progress {
     /// Whether the session must be saved.
     changed: bool,
-    /// Why the attempted stage was not accepted.
+    /// The reason why the attempted stage was not accepted.
     error: Option<StageError>,
-    /// The charge of a correct password or token.
+    /// The charge to refund, because the password or token was correct.
     refund: Option<(Limit, String)>,
     /// A stage whose result is no longer valid.
     reopened: Option<StageType>,
@@ -237,8 +238,8 @@ fn wrong_scope() -> MatrixError {
     )
 }
 
-/// Checks the pending stages of a request that attempts none: the client asks whether their
-/// validation has happened (UIA-18). Returns whether one was completed.
+/// Checks the pending stages if the request attempts no stage: the client polls for their
+/// validation (UIA-18). Returns whether a stage was completed.
 async fn check_pending(
     app: &App,
     flows: &[Flow],
@@ -265,16 +266,16 @@ enum StageProgress {
     },
     DoneBefore,
     Refused(StageError),
-    /// Refused until a validation session is validated.
+    /// The stage is not accepted until a validation session is validated.
     Waiting {
-        /// Whether the UIA session did not wait for that validation session before.
+        /// Whether the UIA session must be saved, because it did not wait for this validation session before.
         changed: bool,
         error: StageError,
     },
 }
 
-/// Attempts a stage. The attempt counts only if the stage is the first uncompleted stage of a flow
-/// (UIA-16). A completed stage is not attempted again (UIA-17).
+/// Attempts a stage. The stage is checked only if it is the first uncompleted stage of a flow
+/// (UIA-16). A completed stage is not checked again (UIA-17).
 async fn try_stage(
     app: &App,
     flows: &[Flow],
@@ -309,8 +310,8 @@ async fn try_stage(
                 metrics::count(Metric::SignUpStages);
             }
             if stage.is_single_use() && session.is_stored() {
-                // The client cannot repeat a single-use stage: save it before anything else can
-                // fail.
+                // The client cannot repeat a single-use stage, so it is saved before anything else
+                // can fail.
                 saved(
                     session
                         .save_merged(app, ParameterSource::Request, None)
@@ -323,8 +324,8 @@ async fn try_stage(
             if stage.is_refused_after_duplicate() && session.is_stored() =>
         {
             // A concurrent duplicate may have completed the stage: a captcha provider accepts only
-            // the first of two submissions, and the last use of a token or a validation session may
-            // have gone into this very session.
+            // the first of two submissions, and this session itself may have spent the last use of a
+            // token or the validation session.
             saved(session.merge(app, ParameterSource::Request).await)?;
             let done = session.has_completed(stage);
             Ok(if done {
@@ -351,8 +352,8 @@ pub(super) enum FallbackOutcome {
     Refused(StageError),
 }
 
-/// Attempts one stage of a stored session and saves it. Does not check whether that completes a
-/// flow: the client's next request does (UIA-72).
+/// Attempts one stage of a stored session and saves the session. Does not check whether a flow is completed,
+/// because the client's next request does so (UIA-72).
 pub(super) async fn complete_stage(
     app: &App,
     flows: &[Flow],
@@ -386,7 +387,7 @@ pub(super) async fn complete_stage(
 
 /// Refunds the charge of a correct password or token.
 pub(super) async fn refund(app: &App, charged: Option<(Limit, String)>) {
-    // A failed refund does not fail the request, because it only costs the client one attempt.
+    // A failed refund does not fail the request, because the client loses only one attempt.
     if let Some((limit, subject)) = charged {
         let _ = limits::refund(app, limit, subject).await;
     }

@@ -1,8 +1,8 @@
 //! Fallback pages: a stage in a browser, for clients that do not implement it (UIA-70 to UIA-76).
 //!
-//! A page is one form that posts to its own URL. Only the page after a completed stage has the
+//! A page is one form that posts to the URL of the page. Only the page after a completed stage has the
 //! script that notifies the client. The engine handles a submitted form like any other attempt.
-//! Routing and rate limits are the function's.
+//! The function of the endpoint is responsible for routing and rate limits.
 
 use std::borrow::Cow;
 
@@ -35,7 +35,7 @@ use crate::{
 pub struct Form {
     /// The instruction.
     pub text: Cow<'static, str>,
-    /// Documents to read first.
+    /// The documents that the user must read first.
     pub links: Vec<Link>,
     /// The input fields.
     pub fields: Vec<Field>,
@@ -47,7 +47,7 @@ pub struct Form {
     pub action: Option<&'static str>,
     /// The action and the label of a second button.
     pub other: Option<(&'static str, &'static str)>,
-    /// Whether the page reloads by itself while it waits, such as for a link in an e-mail.
+    /// Whether the page reloads itself while it waits, for example until the link in an e-mail is opened.
     pub waits: bool,
 }
 
@@ -60,7 +60,7 @@ pub struct Field {
     pub label: &'static str,
     /// The HTML attributes that control input and autofill.
     pub help: &'static str,
-    /// The options of a select field; a text field if empty.
+    /// The options of a select field. If there are none, the field is a text field.
     pub choices: Vec<String>,
 }
 
@@ -147,8 +147,8 @@ pub async fn visit(app: &App, stage: &str, session: &str) -> Result<Option<Visit
 }
 
 impl Visit {
-    /// The page with the stage's form. Showing it completes nothing (UIA-73): if the stage waits for a
-    /// link that has been confirmed by now, the client's next request completes it.
+    /// The page with the stage's form. Showing the page completes no stage (UIA-73): if the stage waits for a
+    /// link that has been confirmed in the meantime, the client's next request completes the stage.
     pub async fn show(&self, app: &App) -> Result<Response, Rejection> {
         if self.session.has_completed(self.stage) || self.session.is_finished() {
             return Ok(done(app));
@@ -192,8 +192,8 @@ impl Visit {
             }
         }
         if self.stage == StageType::Terms && self.session.show_policies(&app.config) {
-            // The operator has published others since the session showed them. The user must see
-            // them before accepting.
+            // The operator has published other policies since the session showed them. The user must
+            // see the current policies before accepting them.
             self.session
                 .save_merged(app, ParameterSource::Stored, None)
                 .await?;
@@ -214,7 +214,8 @@ impl Visit {
         }
     }
 
-    /// The operation as the page describes it, so that the user can notice a foreign request.
+    /// The description of the operation on the page. It allows the user to notice a request that another person has
+    /// made.
     fn activity(&self) -> String {
         let state = &self.session.state;
         let operation = &state.scope.operation;

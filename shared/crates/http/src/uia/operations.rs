@@ -9,7 +9,7 @@ use crate::{
     ids::Localpart,
 };
 
-/// An operation that UIA protects, with its target where the client chooses one.
+/// An operation that UIA protects, with its target if the client chooses one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Operation {
     /// Registration of an account.
@@ -20,9 +20,8 @@ pub enum Operation {
     Deactivate,
     /// A new 3PID of an account.
     AddThreePid,
-    /// Deletion of the device with this ID, as the path spells it. The text need not be a valid
-    /// device ID: then there is nothing to delete, but the session is bound to that text all the
-    /// same.
+    /// Deletion of the device with this ID, as given in the path. The text may be an invalid device
+    /// ID. In this case there is no device to delete, but the session is still bound to the text.
     DeleteDevice(String),
     /// Deletion of the devices that the body lists.
     DeleteDevices,
@@ -42,8 +41,8 @@ impl Operation {
         }
     }
 
-    /// The target in the stored request hash and in the stored scope; empty if the client chooses
-    /// none.
+    /// The target in the stored request hash and in the stored scope. Empty if the operation has no
+    /// target.
     pub fn target(&self) -> &str {
         match self {
             Self::DeleteDevice(id) => id,
@@ -82,8 +81,8 @@ pub enum FlowSet {
 }
 
 impl FlowSet {
-    /// Whether the stored scope omits this set. Registration sessions are by far the most, and
-    /// DynamoDB bills writes by the kilobyte.
+    /// Whether the stored scope omits this set. Most sessions by far are registration sessions, and
+    /// DynamoDB charges for writes by the kilobyte.
     #[expect(
         clippy::trivially_copy_pass_by_ref,
         reason = "serde passes a reference"
@@ -106,20 +105,20 @@ impl FlowSet {
     }
 }
 
-/// The one use that a session is good for (UIA-13, UIA-14).
+/// The only operation and user for which a session is valid (UIA-13, UIA-14).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "StoredScope", into = "StoredScope")]
 pub struct SessionScope {
     /// The operation with its target.
     pub operation: Operation,
-    /// The user whose access token started the session, and the account's token epoch then.
+    /// The user of the access token that started the session, and the account's token epoch at that time.
     pub user: Option<(Localpart, i64)>,
     /// The flows that complete the session.
     pub flow_set: FlowSet,
 }
 
 impl SessionScope {
-    /// The scope of a registration: no user yet.
+    /// The scope of a registration. It has no user.
     pub const fn register() -> Self {
         Self {
             operation: Operation::Register,
@@ -129,8 +128,8 @@ impl SessionScope {
     }
 }
 
-/// The scope as the sealed session state stores it. Sessions outlive a deployment, so neither its
-/// members nor their values change.
+/// The scope as the sealed session state stores it. Sessions outlive a deployment, so the members and
+/// their values must never change.
 #[derive(Serialize, Deserialize)]
 struct StoredScope {
     operation: StoredOperation,
@@ -154,7 +153,7 @@ enum StoredOperation {
 
 /// A stored scope names a target for an operation that has none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the operation of the stored scope has no target")]
+#[error("the stored scope has a target, but its operation has none")]
 struct UnexpectedTargetError;
 
 impl From<SessionScope> for StoredScope {

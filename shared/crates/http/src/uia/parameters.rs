@@ -1,5 +1,5 @@
-//! The parameters of an operation as its session stores them (UIA-19), and how those of a later
-//! request come together with them.
+//! The parameters of an operation as its session stores them (UIA-19), and their merge with the
+//! parameters of a later request.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned};
 use serde_json::value::RawValue;
@@ -11,13 +11,13 @@ const NONE: &str = "null";
 /// The parameters of an operation. Only types that implement this trait are serialised into the sealed
 /// session state.
 pub trait RequestParameters: Default + Serialize + DeserializeOwned {
-    /// These parameters, completed by those that the session stores.
+    /// Completes these parameters with those that the session stores.
     fn merge(self, remembered: Self) -> Result<Self, ParametersChangedError>;
 }
 
 /// A later request of a session gives a parameter another value (UIA-20).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a parameter differs from the one that the session remembers")]
+#[error("a parameter differs from the value that the session stores")]
 pub struct ParametersChangedError;
 
 /// The stored value if the request omits the parameter (UIA-19). Returns an error if the request gives
@@ -58,7 +58,7 @@ impl Default for SessionParameters {
 impl SessionParameters {
     /// The text of these parameters.
     pub fn of(parameters: &impl RequestParameters) -> Self {
-        // Every member is a string, a number, a boolean or a list: serde_json refuses none of them.
+        // Serialisation cannot fail: every member is a string, a number, a boolean or a list.
         serde_json::to_string(parameters)
             .map_or_else(|_| Self::default(), |text| Self(Secret::new(text)))
     }
@@ -71,7 +71,7 @@ impl SessionParameters {
 
 impl Serialize for SessionParameters {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        // Borrowed, so that no copy is left behind.
+        // The text is borrowed, so that no copy of it remains in memory.
         let raw: &RawValue =
             serde_json::from_str(self.0.reveal()).map_err(serde::ser::Error::custom)?;
         raw.serialize(serializer)
@@ -85,8 +85,8 @@ impl<'de> Deserialize<'de> for SessionParameters {
     }
 }
 
-/// For `#[serde(with)]` on a secret parameter. `Secret` itself cannot be serialised; this module
-/// makes one exception, for types that are serialised only into the sealed session state.
+/// For `#[serde(with)]` on an optional secret parameter. `Secret` itself cannot be serialised. This module
+/// is the only exception, for types that are serialised only into the sealed session state.
 pub mod sealed_secret {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -107,7 +107,7 @@ pub mod sealed_secret {
         Ok(Option::<String>::deserialize(deserializer)?.map(Secret::new))
     }
 
-    /// The same for a secret that is never absent.
+    /// For `#[serde(with)]` on a required secret parameter.
     pub mod required {
         use serde::{Deserialize, Deserializer, Serialize, Serializer};
 

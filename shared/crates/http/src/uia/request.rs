@@ -3,7 +3,7 @@
 //! 1. [`ProtectedRequest::open`] reads everything that the request depends on in one round trip: account, device,
 //!    password and UIA session. It repeats the response of a completed session or identifies the
 //!    requester. `registration` does the same for a request that creates an account.
-//! 2. The endpoint checks what comes before UIA, with [`ProtectedRequest::merge_parameters`].
+//! 2. The endpoint makes the checks that precede UIA, with [`ProtectedRequest::merge_parameters`].
 //! 3. [`ProtectedRequest::authenticate`] returns a completed flow or a challenge.
 //! 4. [`ProtectedRequest::finish`] carries out the endpoint's one transaction, or repeats the response
 //!    of a concurrent duplicate of the request that completed first.
@@ -36,14 +36,14 @@ use crate::{
     },
 };
 
-/// The request of an endpoint.
+/// The UIA requirements of an endpoint.
 #[derive(Debug, Clone)]
 pub struct RequestSpec {
     /// The operation with its target.
     pub operation: Operation,
-    /// The flows for a request without an access token; `None` if it needs one.
+    /// The flows for a request without an access token. `None` if an access token is required.
     pub anonymous: Option<FlowSet>,
-    /// The flows for a user without a password; `None` if such a user cannot authenticate.
+    /// The flows for a user without a password. `None` if such a user cannot authenticate.
     pub without_password: Option<FlowSet>,
     /// Whether the first read includes the account's 3PIDs, if the request attempts a stage.
     pub threepids: bool,
@@ -61,14 +61,14 @@ impl RequestSpec {
     }
 }
 
-/// The requester.
+/// The sender of a request, as its access token identifies it.
 #[derive(Debug)]
 pub enum Requester {
     /// A client without an access token.
     Anonymous,
-    /// A user.
+    /// A user with a valid access token.
     User(Box<tokens::Session>),
-    /// An application service, as one of its users. It needs no authentication (UIA-28).
+    /// An application service that acts as one of its users. It needs no UIA (UIA-28).
     Appservice {
         /// The user.
         user: Localpart,
@@ -97,7 +97,7 @@ pub enum Authentication {
 
 /// A request that has no response yet.
 pub struct ProtectedRequest {
-    /// The requester.
+    /// The sender of the request. [`Requester::Anonymous`] until the first read.
     pub requester: Requester,
     /// The request's body.
     pub body: Body,
@@ -111,7 +111,7 @@ pub struct ProtectedRequest {
     password: Option<PasswordHash>,
     prefetched: Prefetched,
     charged: Charged,
-    /// The text by which a completed session recognises the request.
+    /// The canonical form of the request. A completed session stores its hash to recognise a repeated request.
     canonical: String,
 }
 
@@ -162,8 +162,8 @@ impl ProtectedRequest {
         })
     }
 
-    /// The operation's parameters: those of this request and those that the session stores
-    /// (UIA-19, UIA-20).
+    /// The operation's parameters: the parameters of this request, completed with those that the
+    /// session stores (UIA-19, UIA-20).
     pub fn merge_parameters<P: RequestParameters>(&self, given: P) -> Result<P, MatrixError> {
         given.merge(self.remembered()?).map_err(|_| {
             MatrixError::new(
@@ -173,7 +173,7 @@ impl ProtectedRequest {
         })
     }
 
-    /// Authenticates the request: a completed flow, or a challenge as the error. The session
+    /// Authenticates the request. Returns a completed flow, or a challenge as the error. The session
     /// stores the parameters.
     pub async fn authenticate<P: RequestParameters>(
         &mut self,
@@ -219,8 +219,8 @@ impl ProtectedRequest {
                 return Ok(Authentication::Replay(response));
             }
         };
-        // The password may have been changed since an earlier request gave it.
-        let current = self.password.as_ref().map(|password| password.set);
+        // The password may have been changed since an earlier request of the session was authenticated with it.
+        let current = self.password.as_ref().map(|password| password.changed_at);
         let verified = completion.result.password.as_ref();
         let verified = verified.map(|verified| verified.password_changed_at);
         let is_user = matches!(self.requester, Requester::User(_));
@@ -231,8 +231,8 @@ impl ProtectedRequest {
     }
 }
 
-/// The error if no flow is possible: the account has no password, and 3PIDs are not accepted or this
-/// server cannot send messages.
+/// The error if no flow is possible, because the account has no password, and 3PIDs are not accepted or
+/// this server cannot send messages.
 pub fn no_method() -> MatrixError {
     MatrixError::new(
         ErrorCode::Forbidden,

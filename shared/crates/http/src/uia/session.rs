@@ -1,9 +1,9 @@
-//! The UIA session: its row, sealed so that neither the table nor a log that holds the session
-//! string is enough to read it.
+//! The UIA session and its sealed row. Neither the table nor a log that contains the session string is
+//! sufficient to read it.
 //!
-//! The row's key is the SHA-256 of the session string. Everything else, the parameters with their
-//! password included, is one sealed value. Its key needs both the session string and the server's
-//! secret, and it opens only in its own row at its own version.
+//! The row's key is the SHA-256 of the session string. All other data, including the parameters with
+//! their password, is one sealed value. The encryption key is derived from both the session string and
+//! the server's secret, and the value can be opened only in the same row at the same version.
 
 use std::time::Duration;
 
@@ -19,17 +19,17 @@ use crate::{
     store::{Attempt, SaveSessionError, SessionCommit, SessionRow, StoreError, retry_on_conflict},
 };
 
-/// The lifetime of a session from its start, whatever happens in it (UIA-32).
+/// The lifetime of a session from its start. Later requests do not extend it (UIA-32).
 const LIFETIME: Duration = Duration::from_hours(48);
-/// How often a save is tried while concurrent requests write to the session.
+/// The maximum number of attempts to save a session while concurrent requests write to it.
 const SAVE_TRIES: u32 = 12;
 
 const ID_BYTES: usize = 24;
-/// The maximum length of a session string. This server does not generate longer ones, so a longer one is
-/// not looked up.
+/// The maximum length of a session string. Longer strings are not looked up, because this server does not
+/// generate them.
 const MAX_ID_CHARS: usize = 255;
 
-/// A session whose string the client knows.
+/// An unsealed session with its session string.
 #[derive(Debug, Clone)]
 pub struct OpenSession {
     id: Secret,
@@ -41,12 +41,12 @@ pub struct OpenSession {
     pub state: SessionState,
 }
 
-/// Which parameters count if a concurrent request has changed the session.
+/// The parameters that stay if a concurrent request has changed the session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ParameterSource {
-    /// Those of this request.
+    /// The parameters of this request.
     Request,
-    /// The stored ones: this request, of a fallback page, has none.
+    /// The stored parameters. A request of a fallback page has no parameters.
     Stored,
 }
 
@@ -123,8 +123,8 @@ impl OpenSession {
         self.state.scope.operation == Operation::Register
     }
 
-    /// Records which policy versions the next response shows (UIA-62). Returns whether they differ
-    /// from those of the last response.
+    /// Records which policy versions the next response shows (UIA-62). Returns whether these versions
+    /// differ from the versions in the last response.
     pub fn show_policies(&mut self, config: &Config) -> bool {
         self.state.show_policies(config)
     }
@@ -149,7 +149,7 @@ impl OpenSession {
         self.state.replay(request, now)
     }
 
-    /// Saves the session on top of the version that was read.
+    /// Saves the session with a conditional write, which requires the version that was read.
     pub async fn save(&mut self, app: &App) -> Result<(), SaveSessionError> {
         let row = self.next_row(app, &self.state);
         app.store.save_uia_session(&row).await?;
@@ -158,8 +158,8 @@ impl OpenSession {
     }
 
     /// Saves the session. If a concurrent request has changed the row, merges both states first.
-    /// `reopened` is a stage that no longer counts in either. Returns whether there was anything to
-    /// merge.
+    /// `reopened` is a stage that is reopened in the merged state too. Returns whether a merge was
+    /// necessary.
     pub async fn save_merged(
         &mut self,
         app: &App,
@@ -182,8 +182,8 @@ impl OpenSession {
         .await
     }
 
-    /// Reads the stored session and adds what is new in this one. [`SaveSessionError::Conflict`] if
-    /// the stored session is completed or gone.
+    /// Reads the stored session and adds the changes of this one. Fails with [`SaveSessionError::Conflict`]
+    /// if the stored session is completed or no longer exists.
     pub async fn merge(
         &mut self,
         app: &App,
@@ -210,7 +210,7 @@ impl OpenSession {
 
     fn next_row(&self, app: &App, state: &SessionState) -> SessionRow {
         let version = self.version + 1;
-        // Every member is a string, a number or a list: serde_json refuses none of them.
+        // Serialisation cannot fail: every member is a string, a number or a list.
         let plain = Secret::new(serde_json::to_vec(state).unwrap_or_default());
         let sealed = app.config.keys.seal(
             KeyPurpose::UiaSession,
@@ -229,7 +229,7 @@ impl OpenSession {
     }
 }
 
-/// The place that a sealed state is bound to: it opens in no other row and at no other version.
+/// The associated data of a sealed state. The state can be opened only in this row and at this version.
 fn place(key: &str, version: i64) -> Vec<u8> {
     format!("{key}/state/{version}").into_bytes()
 }

@@ -1,6 +1,6 @@
-//! The stages. Each file holds three things: what clients need to know beforehand (`params`), the
-//! check (`attempt`), and the form of the fallback page. A new stage needs a file, a variant, and an
-//! arm in each match.
+//! The stages. Each file contains the parameters for clients (`params`), the check (`attempt`), and the
+//! form of the fallback page (`form`). A new stage needs a file, a variant of [`StageType`], and an arm in
+//! each match.
 
 mod dummy;
 mod password;
@@ -37,7 +37,7 @@ use crate::{
 /// The result of a completed stage, as the session stores it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum StageResult {
-    /// Nothing beyond the completion itself.
+    /// The completion alone, without a further result.
     Presence,
     /// The password of an account.
     Password(VerifiedPassword),
@@ -52,17 +52,17 @@ pub enum StageResult {
     Terms(BTreeMap<String, String>),
 }
 
-/// The rows that a stage reads beside the first read of its request.
+/// The rows that a stage reads concurrently with the first read of its request.
 #[derive(Debug, Default)]
 pub enum Prefetched {
-    /// None.
+    /// The stage has read no rows.
     #[default]
     Nothing,
     /// The stored password hash of the token's user, if there is one.
     Password(Option<PasswordHash>),
     /// The validation session that the client named, if it exists and the client secret is correct.
     Validation(Option<Box<ValidationRow>>),
-    /// The session at an identity server that the client named, or why that server is not asked.
+    /// The session at an identity server that the client named, or the reason why that server is not called.
     DelegatedSession(Result<Box<DelegatedLookup>, StageError>),
     /// The registration token that the client gave, if it exists.
     RegistrationToken(Option<RegistrationTokenRow>),
@@ -92,7 +92,8 @@ pub(super) enum StageOutcome {
         refund: Option<(Limit, String)>,
     },
     Refused(StageError),
-    /// Refused until a validation session is validated, which the UIA session stores.
+    /// The stage is not accepted until a validation session is validated. The UIA session stores the `sid` of the
+    /// validation session.
     Waiting {
         sid: String,
         delegated: Option<DelegatedSession>,
@@ -109,7 +110,7 @@ impl StageOutcome {
     }
 }
 
-/// The parameters that clients need beforehand (UIA-03).
+/// The parameters that clients need before they attempt the stage (UIA-03).
 pub(super) fn params(stage: StageType, config: &Config) -> Option<Value> {
     match stage {
         StageType::Dummy
@@ -122,7 +123,7 @@ pub(super) fn params(stage: StageType, config: &Config) -> Option<Value> {
     }
 }
 
-/// Reads what the stage needs and charges what it costs, beside the read of the session.
+/// Reads the rows that the stage needs and charges its rate limit, concurrently with the read of the session.
 pub(super) async fn prefetch(
     stage: StageType,
     app: &App,
@@ -138,7 +139,7 @@ pub(super) async fn prefetch(
     }
 }
 
-/// Checks the client's response.
+/// Checks the members of `auth` that the client has sent for the stage.
 pub(super) async fn attempt(
     stage: StageType,
     context: StageContext<'_>,
@@ -183,7 +184,7 @@ pub(super) fn members_of_form(
 }
 
 impl StageResult {
-    /// Adds this result to those of the flow, or returns why it is no longer valid.
+    /// Adds this result to the results of the flow, or returns the reason why it is no longer valid.
     pub(super) async fn resolve(
         &self,
         app: &App,

@@ -1,7 +1,6 @@
-//! The state of a UIA session: the part of its row that is sealed, and the transitions of its
-//! stages.
+//! The state of a UIA session: the sealed part of its row, and the transitions of its stages.
 //!
-//! The stored names of members and variants never change: a session outlives a deployment.
+//! The stored names of members and variants must never change, because a session outlives a deployment.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -43,7 +42,7 @@ struct Finished {
 /// The sealed state of a session.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionState {
-    /// The one use that the session is good for.
+    /// The only operation and user for which the session is valid.
     #[serde(rename = "binding")]
     pub scope: SessionScope,
     /// The operation's parameters so far (UIA-19).
@@ -71,7 +70,7 @@ pub enum Replay {
         /// Its age.
         age: Duration,
     },
-    /// Another request completed it, or this one did too long ago.
+    /// Another request has completed the session, or this request completed it too long ago.
     Over,
 }
 
@@ -131,7 +130,7 @@ impl SessionState {
         self.completed.iter().any(|done| done.stage == stage)
     }
 
-    /// Records the result of a stage; the first result stays (UIA-17).
+    /// Records the result of a stage. The first result stays (UIA-17).
     pub(super) fn complete(&mut self, stage: StageType, result: StageResult) {
         if !self.has_completed(stage) {
             self.completed.push(CompletedStage { stage, result });
@@ -144,7 +143,7 @@ impl SessionState {
         self.pending.remove(&stage);
     }
 
-    /// Records which validation session a stage waits for. Returns whether that is a change.
+    /// Records which validation session a stage waits for. Returns whether the state has changed.
     pub(super) fn wait_for(
         &mut self,
         stage: StageType,
@@ -166,7 +165,7 @@ impl SessionState {
     }
 
     /// Records which policy versions the next response shows, unless they are accepted already
-    /// (UIA-62). Returns whether they differ from those of the last response.
+    /// (UIA-62). Returns whether these versions differ from the versions in the last response.
     pub(super) fn show_policies(&mut self, config: &Config) -> bool {
         let versions = config.policies.as_ref().map(|policies| &policies.versions);
         let current = versions.cloned().unwrap_or_default();
@@ -177,8 +176,8 @@ impl SessionState {
         differ
     }
 
-    /// Adds what `other` has beyond this state: completed stages, pending validations and the
-    /// policies that were shown. The parameters stay.
+    /// Adds the completed stages and the pending validations of `other` to this state, and copies its
+    /// shown policies. The parameters do not change.
     pub(super) fn merge(&mut self, other: &Self) {
         for done in &other.completed {
             self.complete(done.stage, done.result.clone());

@@ -144,8 +144,8 @@ fn line(
 
 /// The `_aws` member, which makes CloudWatch extract metrics from the line. Each combination of dimension
 /// values costs money, and Lambda counts and times the invocations of each function for free. Therefore only
-/// the metric that Lambda cannot provide, 5xx responses, has the dimension `Operation`, and only when there is
-/// one.
+/// the metric that Lambda cannot provide, 5xx responses, has the dimension `Operation`, and only if the response is
+/// a 5xx response.
 fn metadata(at: Timestamp, tally: &Tally) -> Value {
     let directive = |dimensions: &[&str], metrics: &mut dyn Iterator<Item = Metric>| {
         let metrics: Vec<Value> = metrics

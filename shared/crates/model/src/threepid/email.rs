@@ -34,9 +34,8 @@ pub fn parse(text: &str) -> Option<ThreePid> {
     })
 }
 
-/// Whether the text is a dot-atom without `%`, `!` and `?`. Some mail servers treat `%` and `!` as
-/// source routes. `?` is part of encoded words, which some software decodes to another
-/// address.
+/// Whether the text is a dot-atom without `%`, `!` and `?`. Some e-mail servers treat `%` and `!` as source routes.
+/// `?` is part of encoded words, which some software decodes to another address.
 fn is_local_part(text: &str) -> bool {
     let legal = |b: u8| b.is_ascii_alphanumeric() || b"#$&'*+-/=^_`{|}~".contains(&b);
     text.len() <= MAX_LOCAL_BYTES

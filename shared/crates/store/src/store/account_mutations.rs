@@ -23,8 +23,8 @@ use crate::{
     ids::{DeviceId, Localpart},
 };
 
-/// The maximum number of devices that one transaction deletes. It leaves room for the password
-/// check and the UIA session within the 100 items of a transaction.
+/// The maximum number of devices that one transaction deletes. The password check and the UIA session must also fit
+/// into the 100 items of a transaction.
 const DEVICES_PER_TRANSACTION: usize = 90;
 
 /// Condition: the stored password is still the one that the request was authenticated with.
@@ -35,13 +35,12 @@ const ACCOUNT_UNCHANGED: &str = "epoch = :epoch AND #status IN (:active, :suspen
 
 impl Store {
     /// Sets a new password. It logs out the devices that the change does not keep and invalidates
-    /// all validation sessions that began earlier (PWD-08 to PWD-11, PWD-19). One
-    /// `TransactWriteItems` call.
+    /// all validation sessions that started earlier (PWD-08 to PWD-11, PWD-19). One `TransactWriteItems` call.
     ///
     /// The conditions, in their order of precedence: the UIA session is unchanged
     /// ([`ChangeAccountError::SessionChanged`]); the account, the old password and the kept device
     /// are unchanged ([`ChangeAccountError::AccountChanged`]); the validated session is unspent and
-    /// its address still belongs to the account ([`ChangeAccountError::ValidationGone`]).
+    /// its 3PID still belongs to the account ([`ChangeAccountError::ValidationGone`]).
     pub async fn change_password(
         &self,
         change: &PasswordChange,
@@ -57,12 +56,12 @@ impl Store {
         for item in account_items {
             transaction.add(item).or(ChangeAccountError::AccountChanged);
         }
-        if let Some(proven) = &change.proof {
+        if let Some(validated) = &change.validated {
             for item in [
-                self.spend_validation(proven, change.now),
-                self.check_threepid_owner(proven, &change.user),
+                self.spend_validation(validated, change.now),
+                self.check_threepid_owner(validated, &change.user),
             ] {
-                let gone = ChangeAccountError::ValidationGone(proven.threepid.medium);
+                let gone = ChangeAccountError::ValidationGone(validated.threepid.medium);
                 transaction.add(item).or(gone);
             }
         }
@@ -70,7 +69,7 @@ impl Store {
         transaction.commit().await
     }
 
-    /// Deactivates an account. Its tokens, password and addresses become invalid, and its
+    /// Deactivates an account. Its tokens, password and 3PIDs become invalid, and its
     /// username stays reserved (DEACT-03, DEACT-13). One `TransactWriteItems` call.
     ///
     /// The conditions, in their order of precedence: the UIA session is unchanged
@@ -100,8 +99,8 @@ impl Store {
     }
 
     /// Deletes devices, and finishes the UIA session with the last of them. One
-    /// `TransactWriteItems` call for each `DEVICES_PER_TRANSACTION` devices. A missing device
-    /// counts as deleted (DEV-03), so that a repeated request completes an interrupted one.
+    /// `TransactWriteItems` call for each `DEVICES_PER_TRANSACTION` devices. A missing device is treated as deleted
+    /// (DEV-03), so that a repeated request completes an interrupted one.
     ///
     /// The conditions, in their order of precedence: the UIA session is unchanged
     /// ([`ChangeAccountError::SessionChanged`]); the password is still the one that was set at
@@ -159,7 +158,7 @@ impl Store {
             ),
             DeviceLogout::All => (", epoch = :next", " REMOVE spared_device, spared_epoch"),
         };
-        let validation_counts = match &change.proof {
+        let validation_counts = match &change.validated {
             Some(_) => {
                 " AND (attribute_not_exists(proofs_not_before) OR proofs_not_before <= :begun)"
             }
@@ -178,8 +177,8 @@ impl Store {
                 .expression_attribute_values(":device", text(id.as_str()))
                 .expression_attribute_values(":spared", number(*epoch));
         }
-        if let Some(proven) = &change.proof {
-            update = update.expression_attribute_values(":begun", number(proven.started_at.0));
+        if let Some(validated) = &change.validated {
+            update = update.expression_attribute_values(":begun", number(validated.started_at.0));
         }
         transact_update(update)
     }
@@ -213,8 +212,8 @@ impl Store {
         transact_update(update)
     }
 
-    /// The new password row. If the request was authenticated with the old password, the condition
-    /// is that it is unchanged.
+    /// The new password row. If the request was authenticated with the old password, the condition is that the old
+    /// password is unchanged.
     fn new_password(&self, change: &PasswordChange) -> TransactWriteItem {
         let pk = keys::user(&change.user);
         let item = password_item(&pk, &change.password, change.now);
@@ -230,8 +229,8 @@ impl Store {
         transact_put(put)
     }
 
-    /// The device that stays logged in, without its next pair of tokens. The condition is that it
-    /// still has the access token of the request.
+    /// The device that stays logged in, without its next pair of tokens. The condition is that the device still has
+    /// the access token of the request.
     fn kept_device(&self, change: &PasswordChange) -> Option<TransactWriteItem> {
         let DeviceLogout::AllExcept { id, access, .. } = &change.device_logout else {
             return None;

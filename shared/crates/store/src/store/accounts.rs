@@ -65,9 +65,9 @@ pub struct AccountRow {
     pub epoch: i64,
     /// The device that stays valid with an older epoch.
     pub kept_device: Option<KeptDevice>,
-    /// Validation sessions that began earlier are invalid for this account.
+    /// Validation sessions that started earlier are invalid for this account.
     pub proofs_not_before: Timestamp,
-    /// The number of additions and removals of addresses. Each change is conditional on the number
+    /// The number of additions and removals of 3PIDs. Each change is conditional on the number
     /// that was read.
     pub address_changes: i64,
 }
@@ -198,21 +198,21 @@ impl Store {
         transaction.commit().await
     }
 
-    /// The reservations of the addresses, then the validated sessions that are spent for them: an
-    /// address that another account has is reported before a spent session.
+    /// Adds the reservations of the 3PIDs before the items that spend the validated sessions, so that a 3PID of
+    /// another account is reported before a spent session.
     fn add_threepids(
         &self,
         transaction: &mut Transaction<'_, CreateAccountError>,
         new: &NewAccount,
     ) {
-        for proven in &new.threepids {
-            let claim = self.claim_threepid(&proven.threepid, &new.localpart, new.created);
-            let taken = CreateAccountError::ThreePidTaken(proven.threepid.medium);
+        for validated in &new.threepids {
+            let claim = self.claim_threepid(&validated.threepid, &new.localpart, new.created);
+            let taken = CreateAccountError::ThreePidTaken(validated.threepid.medium);
             transaction.add(claim).or(taken);
         }
-        for proven in &new.threepids {
-            let spent = self.spend_validation(proven, new.created);
-            let gone = CreateAccountError::ValidationGone(proven.threepid.medium);
+        for validated in &new.threepids {
+            let spent = self.spend_validation(validated, new.created);
+            let gone = CreateAccountError::ValidationGone(validated.threepid.medium);
             transaction.add(spent).or(gone);
         }
         transaction.add_all(new.threepids.iter().map(|own| {
@@ -256,7 +256,7 @@ impl Store {
     }
 
     /// The rows of the password, the device and the accepted policies. The password is the one in
-    /// the request body; a password inside `auth` never becomes the account's (REG-25).
+    /// the request body; a password inside `auth` never becomes the password of the account (REG-25).
     fn rows_under_account(&self, new: &NewAccount) -> Vec<TransactWriteItem> {
         let pk = keys::user(&new.localpart);
         let mut rows = Vec::new();

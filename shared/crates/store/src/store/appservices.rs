@@ -32,7 +32,7 @@ impl AppservicesRow {
 
 impl Store {
     /// Replaces the application services by `records`. One `PutItem` call on the condition that the
-    /// stored version equals that of `read`. Returns `false` if a concurrent write has changed it.
+    /// stored version equals the version in `read`. Returns `false` if a concurrent write has changed the version.
     pub async fn replace_appservices(
         &self,
         read: &AppservicesRow,

@@ -37,16 +37,16 @@ pub struct NewAccount {
     pub terms: BTreeMap<String, String>,
     /// The use of a limited registration token.
     pub registration_token: Option<TokenUse>,
-    /// The validated addresses; their validation sessions are spent (REG-27).
+    /// The validated 3PIDs; their validation sessions are spent (REG-27).
     pub threepids: Vec<ValidatedThreePid>,
     /// The UIA session that this registration finishes, if there is one.
     pub session: Option<SessionCommit>,
-    /// The epoch of the guest account that becomes this user's (GUEST-08).
+    /// The epoch of the guest account that becomes the account of this user (GUEST-08).
     pub upgraded_guest: Option<i64>,
 }
 
 impl NewAccount {
-    /// An account without password, device, addresses and UIA session.
+    /// An account without password, device, 3PIDs and UIA session.
     pub fn new(localpart: Localpart, kind: AccountKind, created: Timestamp) -> Self {
         Self {
             localpart,
@@ -82,22 +82,22 @@ pub struct NewDevice {
 #[derive(Debug, thiserror::Error)]
 pub enum CreateAccountError {
     /// The row of the UIA session has changed since it was read. Most likely a concurrent duplicate
-    /// of this request has finished the session; then the row holds its response.
+    /// of this request has finished the session; the row then contains the response.
     #[error("a concurrent request has changed the UIA session")]
     SessionChanged,
     /// An account has the username.
     #[error("the username is taken")]
     NameTaken,
-    /// Another account has one of the addresses.
+    /// Another account has one of the 3PIDs.
     #[error("the address belongs to another account")]
     ThreePidTaken(Medium),
-    /// The validation session of an address has been spent or has expired.
+    /// The validation session of a 3PID has been spent or has expired.
     #[error("the validation session of the address is spent or has expired")]
     ValidationGone(Medium),
     /// The share of the registration token has no uses left.
     #[error("the registration token has no uses left")]
     RegistrationTokenSpent,
-    /// The account to be upgraded is no longer the active guest account that was read.
+    /// The account to upgrade is no longer the active guest account that was read.
     #[error("the guest account has changed")]
     GuestChanged,
     /// DynamoDB failed.

@@ -1,4 +1,4 @@
-//! The one loop that repeats an operation after a conflict with a concurrent write.
+//! The only loop that repeats an operation after a conflict with a concurrent write.
 
 use super::StoreError;
 
@@ -11,10 +11,10 @@ pub enum Attempt<T, S> {
     Retry(S),
 }
 
-/// Calls `attempt` with the state and the number of the attempt, from 0, until it is done;
+/// Calls `attempt` with the state and the number of the attempt, from 0, until it is done. Fails with
 /// [`StoreError::Contended`] after `tries` conflicts.
 ///
-/// An attempt must not call this in turn: the numbers of tries would multiply.
+/// An attempt must not call this function itself, because the numbers of tries would multiply.
 pub async fn retry_on_conflict<S, T, E, F>(
     tries: u32,
     mut state: S,

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::ids::{DeviceId, Localpart};
 
-/// A device as the device list shows it.
+/// A device in the device list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListedDevice {
     /// The device ID.
@@ -91,7 +91,7 @@ impl Store {
     }
 
     /// Deletes a device whose tokens were invalid when it was read. One `DeleteItem` call on the
-    /// condition that its epoch is unchanged, so that a device with a new login stays.
+    /// condition that its epoch is unchanged, so that a device with a new login is kept.
     pub async fn remove_dead_device(
         &self,
         user: &Localpart,

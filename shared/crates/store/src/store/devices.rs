@@ -40,7 +40,7 @@ pub struct DeviceRow {
     pub access_expires: Option<Timestamp>,
     /// The hash of the refresh token, if the client uses refresh tokens.
     pub refresh_hash: Option<TokenHash>,
-    /// The tokens that follow these.
+    /// The pair of tokens that follows these tokens, if there is one.
     pub next: Option<NextPair>,
 }
 
@@ -53,7 +53,7 @@ pub struct NextPair {
     pub access_expires: Option<Timestamp>,
     /// The hash of the refresh token.
     pub refresh_hash: TokenHash,
-    /// The response with both tokens, sealed under the refresh token that the client turned in.
+    /// The response with both tokens, sealed with the refresh token that the client exchanged for them.
     pub answer: Vec<u8>,
 }
 
@@ -193,9 +193,9 @@ impl Store {
         })
     }
 
-    /// Invalidates the tokens of all devices of an account (OUT-02), whatever its epoch is and
-    /// whichever device a password change kept, and enqueues the purge of the device rows. One
-    /// `TransactWriteItems` call of two items, however many devices there are.
+    /// Invalidates the tokens of all devices of an account (OUT-02), regardless of its epoch and of the device that
+    /// a password change kept, and enqueues the purge of the device rows. One `TransactWriteItems` call of two
+    /// items, regardless of the number of devices.
     pub async fn revoke_devices(
         &self,
         user: &Localpart,

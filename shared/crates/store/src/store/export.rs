@@ -36,9 +36,9 @@ pub struct UserRecord {
     pub devices: Vec<DeviceRecord>,
     /// The accepted policies.
     pub terms: Vec<TermsRecord>,
-    /// Its addresses.
+    /// Its 3PIDs.
     pub addresses: Vec<OwnThreePid>,
-    /// The addresses that are bound at identity servers.
+    /// The 3PIDs that are bound at identity servers.
     pub bindings: Vec<BindingRecord>,
 }
 
@@ -77,7 +77,7 @@ pub struct TermsRecord {
     pub accepted: Timestamp,
 }
 
-/// An address that is bound at an identity server.
+/// A 3PID that is bound at an identity server.
 #[derive(Debug)]
 pub struct BindingRecord {
     /// The name of the identity server.
@@ -131,7 +131,7 @@ impl UserRecord {
             let hash = read_password(row)?;
             self.password = Some(PasswordRecord {
                 scheme: password_hash::scheme(&hash.phc).to_owned(),
-                set: hash.set,
+                set: hash.changed_at,
             });
         } else if let Some(id) = sk.strip_prefix(DEVICES) {
             let id = DeviceId::parse(id).ok_or_else(|| row.corrupt("sk"))?;

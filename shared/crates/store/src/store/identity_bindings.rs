@@ -1,4 +1,4 @@
-//! The addresses that a user has bound at identity servers: one row for each server and address
+//! The 3PIDs that a user has bound at identity servers: one row for each server and 3PID
 //! (IDS-12).
 //!
 //! A row is written only while the account is not deactivated. It is deleted only if it is still
@@ -16,16 +16,16 @@ use super::{
 };
 use crate::{clock::Timestamp, ids::Localpart, threepid::Medium};
 
-/// An address that is bound at an identity server.
+/// A 3PID that is bound at an identity server.
 #[derive(Clone, PartialEq, Eq)]
 pub struct IdentityBinding {
     /// The name of the identity server.
     pub id_server: String,
-    /// The medium of the address.
+    /// The medium of the 3PID.
     pub medium: Medium,
     /// The address in the form that the identity server uses.
     pub address: String,
-    /// A random value that distinguishes this binding from a later one of the same address.
+    /// A random value that distinguishes this binding from a later one of the same 3PID.
     pub nonce: String,
 }
 
@@ -59,8 +59,8 @@ impl IdentityBinding {
 }
 
 impl Store {
-    /// Writes the row of a binding, in place of an earlier row for this server and address. One
-    /// `TransactWriteItems` call on the condition that the account exists and is not deactivated;
+    /// Writes the row of a binding, replacing an earlier row for this server and 3PID. One `TransactWriteItems`
+    /// call on the condition that the account exists and is not deactivated; fails with
     /// [`RecordBindingError::Deactivated`] otherwise.
     pub async fn record_binding(
         &self,
@@ -100,7 +100,7 @@ impl Store {
     }
 
     /// Deletes the row of a binding that has been undone. One `DeleteItem` call on the condition
-    /// that the nonce is unchanged: the address may have been bound again in the meantime.
+    /// that the nonce is unchanged: the 3PID may have been bound again in the meantime.
     pub async fn remove_binding(
         &self,
         user: &Localpart,

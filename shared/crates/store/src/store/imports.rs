@@ -26,12 +26,11 @@ pub struct ImportedAccount {
     pub marker: String,
     /// The time of its creation at the other homeserver.
     pub created: Timestamp,
-    /// Whether the account was deactivated. Then only its username is imported, which stays
-    /// reserved.
+    /// Whether the account was deactivated. If so, only its username is imported and stays reserved.
     pub deactivated: bool,
     /// The hash of its password, if it has a password.
     pub password: Option<PasswordHash>,
-    /// Its addresses, with the time of validation of each.
+    /// Its 3PIDs, with the time of validation of each.
     pub addresses: Vec<(ThreePid, Timestamp)>,
 }
 
@@ -48,7 +47,7 @@ pub enum ImportAccountError {
     /// An account has the username. If that account was imported, this is its marker.
     #[error("the username is taken")]
     NameTaken(Option<String>),
-    /// Another account has one of the addresses.
+    /// Another account has one of the 3PIDs.
     #[error("the address belongs to another account")]
     AddressTaken(Medium),
     /// DynamoDB failed.
@@ -61,7 +60,7 @@ impl Store {
     /// username is taken.
     ///
     /// The conditions, in their order of precedence: the username is free
-    /// ([`ImportAccountError::NameTaken`]); each address is free
+    /// ([`ImportAccountError::NameTaken`]); each 3PID is free
     /// ([`ImportAccountError::AddressTaken`]).
     pub async fn import_account(
         &self,
@@ -99,7 +98,7 @@ impl Store {
         }
     }
 
-    /// The account that has a username, if there is one. One `GetItem` call, strongly consistent.
+    /// The account with this username, if there is one. One `GetItem` call, strongly consistent.
     pub async fn find_import(
         &self,
         name: &Localpart,

@@ -20,11 +20,11 @@ const KEEP_MS: i64 = 60 * 60 * 1000;
 /// The numbers of one request, for the two conditional updates of the store.
 #[derive(Debug, Clone, Copy)]
 pub struct GcraUpdate {
-    /// Now.
+    /// The current time.
     pub now: Timestamp,
     /// The cost of one request, in milliseconds.
     pub cost: i64,
-    /// How many milliseconds the TAT may be ahead of `now` before this request.
+    /// The maximum time by which the TAT may be ahead of `now` before this request, in milliseconds.
     pub tolerance: i64,
 }
 
@@ -33,7 +33,7 @@ pub struct GcraUpdate {
 pub enum LimitDecision {
     /// The request is allowed and has been counted.
     Allowed,
-    /// The request is refused and has not been counted.
+    /// The request is rejected and has not been counted.
     Exceeded {
         /// The bucket's theoretical arrival time (TAT).
         arrival: Timestamp,
@@ -53,9 +53,9 @@ struct BucketUpdate {
 }
 
 impl Store {
-    /// Counts one request. An empty bucket, which is the usual case, takes one `UpdateItem`; any other
-    /// takes two. The second has a condition too, so that concurrent requests cannot exceed the limit. A
-    /// call whose response was lost may count twice: the client then waits one interval longer.
+    /// Counts one request. An empty bucket, which is the usual case, takes one `UpdateItem`; any other bucket takes
+    /// two. The second update also has a condition, so that concurrent requests cannot exceed the limit. A call
+    /// whose response was lost may be counted twice: the client then waits one interval longer.
     pub async fn consume_limit(
         &self,
         bucket: &str,
@@ -98,8 +98,8 @@ impl Store {
         Ok(())
     }
 
-    /// Acquires an empty bucket for `holder`. A repeated call of the same holder is allowed and counts once,
-    /// so a lost response has no effect.
+    /// Acquires an empty bucket for `holder`. A repeated call for the same holder is allowed and is not counted
+    /// again, so a lost response has no effect.
     pub async fn acquire_limit(
         &self,
         bucket: &str,
@@ -168,7 +168,7 @@ impl Store {
     }
 }
 
-/// The decision that an update means. A missing bucket is empty: TTL has just deleted it.
+/// The decision from the result of an update. A missing bucket is empty: TTL has just deleted it.
 fn decision<T>(update: ConditionalWrite<T>) -> Result<LimitDecision, StoreError> {
     match update {
         ConditionalWrite::Written(_) | ConditionalWrite::ConditionFailed(None) => {

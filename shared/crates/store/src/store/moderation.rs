@@ -19,7 +19,7 @@ pub enum Moderation {
     Lock,
     /// Restore the status from before the lock.
     Unlock,
-    /// Suspend the account: its user may do only what is needed to leave.
+    /// Suspend the account: its user may only log out and deactivate it.
     Suspend,
     /// End the suspension.
     Unsuspend,
@@ -30,7 +30,7 @@ pub enum Moderation {
 pub enum StatusChange {
     /// The status has been changed.
     Changed,
-    /// The change does not apply to the status of the account, which is this one.
+    /// The change does not apply to the account, which has this status.
     NotApplicable(AccountStatus),
     /// The account does not exist.
     AccountNotFound,

@@ -43,7 +43,7 @@ const PAGE: i32 = 100;
 /// One page of due messages.
 #[derive(Debug, Clone)]
 pub struct DueMessages {
-    /// The IDs, the message that became due first at the front.
+    /// The IDs, in the order in which the messages became due.
     pub ids: Vec<String>,
     /// The time at which the first message became due.
     pub oldest: Option<Timestamp>,
@@ -99,8 +99,8 @@ impl Store {
     /// Leases a message until `ends`. One `UpdateItem` call on the condition that the message is
     /// due by `now` and not leased. Returns `None` if the condition fails.
     ///
-    /// A type of content that this version does not know is [`StoreError::Corrupt`]. The message is
-    /// due again when the lease ends, because a later version may know the type.
+    /// If this version does not support the type of the content, the error is [`StoreError::Corrupt`]. The message
+    /// is due again when the lease ends, because a later version may support the type.
     pub async fn lease_message(
         &self,
         id: &str,
@@ -125,7 +125,7 @@ impl Store {
             .return_values(ReturnValue::AllNew);
         let item = match self.update_item(request).await? {
             ConditionalWrite::Written(output) => output.attributes,
-            // The lease is this call's if the response to an earlier attempt was lost.
+            // The item has this lease if an earlier attempt of this call wrote it and the response was lost.
             ConditionalWrite::ConditionFailed(item) => {
                 item.filter(|item| has_text(item, "lease", &lease))
             }

@@ -12,7 +12,7 @@ use crate::{clock::Timestamp, ids::Localpart, password_hash::PasswordHash};
 impl Store {
     /// Replaces the hash of an unchanged password by a stronger one. One `UpdateItem` call on the
     /// condition that the stored hash is still `before`. A failed condition means that the password
-    /// has been changed in the meantime and is no error.
+    /// has been changed in the meantime and is not an error.
     pub async fn replace_password_hash(
         &self,
         user: &Localpart,
@@ -50,6 +50,6 @@ pub(super) fn read_password(row: &Row) -> Result<PasswordHash, StoreError> {
     Ok(PasswordHash {
         phc: row.text("phc")?.to_owned(),
         pepper: row.text_if("pepper")?.map(str::to_owned),
-        set: row.time("changed")?,
+        changed_at: row.time("changed")?,
     })
 }

@@ -16,7 +16,7 @@ pub struct PurgeItem(String);
 crate::opaque_debug!(PurgeItem);
 
 impl PurgeItem {
-    /// Whether the row records an address that is bound at an identity server.
+    /// Whether the row records a 3PID that is bound at an identity server.
     pub fn is_binding(&self) -> bool {
         self.0.starts_with(BINDINGS)
     }
@@ -49,15 +49,15 @@ impl Store {
     }
 
     /// Deletes a row of a deactivated account; no new row is written under its username. One
-    /// `DeleteItem` call, or two for an address: its reservation is deleted first, if it still
-    /// belongs to this user, so that an interrupted purge finds the address again.
+    /// `DeleteItem` call, or two for a 3PID: its reservation is deleted first, if it still
+    /// belongs to this user, so that an interrupted purge finds the 3PID again.
     pub async fn purge_item(
         &self,
         user: &Localpart,
         PurgeItem(sk): &PurgeItem,
     ) -> Result<(), StoreError> {
         if sk.starts_with(THREEPIDS) {
-            // The partition key of the reservation equals the sort key of the address row.
+            // The partition key of the reservation equals the sort key of the 3PID row.
             let claim = Item::under(sk, MAIN);
             let own = Some(("owner", text(user.as_str())));
             self.delete_if(claim, own).await?;

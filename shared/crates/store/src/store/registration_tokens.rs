@@ -1,5 +1,5 @@
-//! Registration tokens. A token has a main row, a row in the list of all tokens and, if its uses
-//! are limited, the uses in up to sixteen shares.
+//! Registration tokens. A token has a main row, a row in the list of all tokens and, if its uses are limited, up to
+//! sixteen rows with a share of the uses each.
 //!
 //! The shares prevent conflicts between concurrent registrations with one token. Only the final
 //! transaction of a registration spends a use, so an abandoned registration spends none.

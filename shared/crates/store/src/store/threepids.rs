@@ -1,5 +1,5 @@
-//! The addresses (3PIDs) of accounts. An address has two rows: its reservation, which ensures that
-//! at most one account has it (3PID-68), and one under its owner.
+//! The 3PIDs of accounts. A 3PID has two rows: its reservation, which ensures that at most one account has it
+//! (3PID-68), and a row under its owner.
 
 use aws_sdk_dynamodb::types::{
     ConditionCheck, Delete, TransactWriteItem, Update, builders::UpdateBuilder,
@@ -21,15 +21,15 @@ use crate::{
     validation_session::ValidatedThreePid,
 };
 
-/// Condition: the account and its addresses are as they were read. An account that still has the
-/// addresses from its creation has no `address_changes`.
+/// Condition: the account and its 3PIDs are as they were read. An account that still has the
+/// 3PIDs from its creation has no `address_changes`.
 const ACCOUNT_AS_READ: &str =
     "epoch = :epoch AND (attribute_not_exists(address_changes) OR address_changes = :before)";
 
-/// An address of an account.
+/// A 3PID of an account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OwnThreePid {
-    /// The address.
+    /// The 3PID.
     pub threepid: ThreePid,
     /// The time at which its owner validated it.
     pub validated: Timestamp,
@@ -51,13 +51,13 @@ impl OwnThreePid {
 }
 
 impl Store {
-    /// The addresses of an account. One `Query` call, strongly consistent: they fit in one page.
+    /// The 3PIDs of an account. One `Query` call, strongly consistent: the 3PIDs fit in one page.
     pub async fn addresses_of(&self, owner: &Localpart) -> Result<Vec<OwnThreePid>, StoreError> {
         let rows = self.rows_under(&keys::user(owner), THREEPIDS).await?;
         rows.iter().map(OwnThreePid::read).collect()
     }
 
-    /// The username of the account that the address belongs to. One `GetItem` call, strongly
+    /// The username of the account that the 3PID belongs to. One `GetItem` call, strongly
     /// consistent.
     pub async fn find_owner(&self, threepid: &ThreePid) -> Result<Option<Localpart>, StoreError> {
         let key = Item::under(keys::threepid(threepid), MAIN);
@@ -69,7 +69,7 @@ impl Store {
         Ok(Some(owner))
     }
 
-    /// The reservation of an address, on the condition that no account has it.
+    /// The reservation of a 3PID, on the condition that no account has it.
     pub(super) fn claim_threepid(
         &self,
         threepid: &ThreePid,
@@ -83,25 +83,25 @@ impl Store {
         put(&self.accounts, item, Some("attribute_not_exists(pk)"))
     }
 
-    /// Checks that an address belongs to this account, and already did when the validation session
-    /// began: a previous owner of the address must not act for its present one.
+    /// Checks that a 3PID belongs to this account and already belonged to it when the validation session
+    /// started: a previous owner of the 3PID must not act for the current owner.
     pub(super) fn check_threepid_owner(
         &self,
-        proven: &ValidatedThreePid,
+        validated: &ValidatedThreePid,
         owner: &Localpart,
     ) -> TransactWriteItem {
-        let threepid = &proven.threepid;
+        let threepid = &validated.threepid;
         let check = ConditionCheck::builder()
             .table_name(&self.accounts)
             .set_key(Some(Item::under(keys::threepid(threepid), MAIN).build()))
             .condition_expression("#owner = :owner AND claimed <= :begun")
             .expression_attribute_names("#owner", "owner")
-            .expression_attribute_values(":begun", number(proven.started_at.0))
+            .expression_attribute_values(":begun", number(validated.started_at.0))
             .expression_attribute_values(":owner", text(owner.as_str()));
         transact_check(check)
     }
 
-    /// Deletes the reservation of an address, on the condition that it belongs to this account or
+    /// Deletes the reservation of a 3PID, on the condition that it belongs to this account or
     /// does not exist.
     pub(super) fn release_threepid(
         &self,
@@ -117,7 +117,7 @@ impl Store {
         transact_delete(delete)
     }
 
-    /// The row of an address under its owner.
+    /// The row of a 3PID under its owner.
     pub(super) fn threepid_under_owner(
         &self,
         threepid: &ThreePid,
@@ -134,15 +134,15 @@ impl Store {
         put(&self.accounts, item, None)
     }
 
-    /// Adds an address to an account and spends its validated session, or does nothing (3PID-68).
-    /// One `TransactWriteItems` call. If several concurrent calls have the same address, one succeeds;
-    /// the others fail with [`AddThreePidError::Taken`].
+    /// Adds a 3PID to an account and spends its validated session, or writes nothing (3PID-68). One
+    /// `TransactWriteItems` call. If several concurrent calls have the same 3PID, one succeeds; the others fail
+    /// with [`AddThreePidError::Taken`].
     ///
     /// The conditions, in their order of precedence: the UIA session is unchanged
     /// ([`AddThreePidError::SessionChanged`]), so that a concurrent duplicate of a request that has
     /// succeeded fails because of the finished session; the password is unchanged
     /// ([`AddThreePidError::PasswordChanged`]); the account is unchanged and still has a known
-    /// address ([`AddThreePidError::AccountChanged`]); no account has a new address
+    /// 3PID ([`AddThreePidError::AccountChanged`]); no account has a new 3PID
     /// ([`AddThreePidError::Taken`]); the validated session is unspent
     /// ([`AddThreePidError::ValidationGone`]).
     pub async fn add_threepid(&self, new: &NewThreePid) -> Result<(), AddThreePidError> {
@@ -150,7 +150,7 @@ impl Store {
             threepid,
             validated_at,
             ..
-        } = &new.proven;
+        } = &new.validated;
         let mut transaction = self.transaction();
         if let Some(commit) = &new.session {
             let item = self.commit_session(commit);
@@ -181,17 +181,17 @@ impl Store {
             ));
         }
         transaction
-            .add(self.spend_validation(&new.proven, new.added))
+            .add(self.spend_validation(&new.validated, new.added))
             .or(AddThreePidError::ValidationGone);
         transaction.add_all(new.notices.iter().map(|notice| self.enqueue(notice)));
         transaction.commit().await
     }
 
-    /// Removes an address from the account that has it, and from no other (L9). Any account may add
-    /// it afterwards. One `TransactWriteItems` call.
+    /// Removes a 3PID from this account, and from no other account (L9). Any account may add the 3PID
+    /// afterwards. One `TransactWriteItems` call.
     ///
     /// The conditions, in their order of precedence: the account is unchanged
-    /// ([`RemoveThreePidError::AccountChanged`]); the account has the address
+    /// ([`RemoveThreePidError::AccountChanged`]); the account has the 3PID
     /// ([`RemoveThreePidError::NotThere`]).
     pub async fn remove_threepid(
         &self,
@@ -220,7 +220,7 @@ impl Store {
         transaction.commit().await
     }
 
-    /// Deletes the row of an address under its owner, on the condition that it exists.
+    /// Deletes the row of a 3PID under its owner, on the condition that it exists.
     fn delete_threepid_under_owner(
         &self,
         threepid: &ThreePid,
@@ -243,14 +243,14 @@ impl Store {
             .count_address_change(&new.localpart, &new.account)
             .condition_expression(condition)
             .expression_attribute_values(":suspended", text("suspended"))
-            .expression_attribute_values(":begun", number(new.proven.started_at.0));
+            .expression_attribute_values(":begun", number(new.validated.started_at.0));
         transact_update(update)
     }
 
-    /// Increments the number of address changes of an account, with the placeholders of
-    /// [`ACCOUNT_AS_READ`]. A request reads the account first and its addresses afterwards. If the
-    /// number is unchanged at the write, it has read all addresses. Concurrent requests therefore
-    /// cannot exceed the maximum number of addresses of an account.
+    /// Increments the number of 3PID changes of an account, with the placeholders of
+    /// [`ACCOUNT_AS_READ`]. A request reads the account first and its 3PIDs afterwards. If the number is
+    /// unchanged at the write, the request has read all 3PIDs. Concurrent requests therefore cannot exceed the
+    /// maximum number of 3PIDs of an account.
     fn count_address_change(&self, user: &Localpart, account: &AccountRow) -> UpdateBuilder {
         Update::builder()
             .table_name(&self.accounts)
@@ -264,19 +264,19 @@ impl Store {
             .expression_attribute_values(":one", number(1))
     }
 
-    /// Updates the validation time of an address that the account already has. The row exists as
+    /// Updates the validation time of a 3PID that the account already has. The row exists as
     /// long as the reservation belongs to the account.
     fn revalidate_threepid(&self, new: &NewThreePid) -> TransactWriteItem {
         let key = Item::under(
             keys::user(&new.localpart),
-            keys::threepid(&new.proven.threepid),
+            keys::threepid(&new.validated.threepid),
         );
         let update = Update::builder()
             .table_name(&self.accounts)
             .set_key(Some(key.build()))
             .update_expression("SET validated = :validated")
             .condition_expression("attribute_exists(pk)")
-            .expression_attribute_values(":validated", number(new.proven.validated_at.0));
+            .expression_attribute_values(":validated", number(new.validated.validated_at.0));
         transact_update(update)
     }
 }

@@ -40,8 +40,7 @@ pub enum PairSlot<'a> {
 pub enum RefreshOutcome {
     /// The next pair is written.
     Written,
-    /// Nothing is written: the row had changed since it was read. This is the row, if it still
-    /// exists.
+    /// Nothing is written, because the row had changed since it was read. Contains the row, if it still exists.
     Conflict(Option<DeviceRow>),
 }
 
@@ -59,9 +58,8 @@ impl NextPair {
 }
 
 impl Store {
-    /// Writes the pair that follows the one with the refresh token `refresh`. One `UpdateItem` call
-    /// on the condition that the row has the tokens that `slot` requires;
-    /// [`RefreshOutcome::Conflict`] if it has not.
+    /// Writes the pair that follows the pair with the refresh token `refresh`. One `UpdateItem` call on the
+    /// condition that the row has the tokens that `slot` requires; returns [`RefreshOutcome::Conflict`] otherwise.
     pub async fn save_next_pair(
         &self,
         user: &Localpart,
@@ -107,8 +105,8 @@ impl Store {
     }
 
     /// Makes the next pair the current one, which invalidates the tokens before it. One
-    /// `UpdateItem` call on the condition that `next` is the next pair. Returns `false` if it is
-    /// neither the next pair nor the current one.
+    /// `UpdateItem` call on the condition that `next` is the next pair. Returns `false` if `next` is neither the
+    /// next pair nor the current pair.
     pub async fn promote_next_pair(
         &self,
         user: &Localpart,
@@ -124,11 +122,11 @@ impl Store {
             // `:access_hash` is the value that the update sets.
             .condition_expression("next_access_hash = :access_hash");
         let promoted = self.update_item(request).await?;
-        // Another request may have promoted the pair, or this one, if a response was lost.
+        // Another request may have promoted the pair, or an earlier attempt of this call if its response was lost.
         Ok(promoted.is_written_as("access_hash", &next.access_hash.0))
     }
 
-    /// An `UpdateItem` call on a device row. If its condition fails, it returns the stored item.
+    /// An `UpdateItem` call on a device row. If the condition fails, the response contains the stored item.
     pub(super) fn update_device(
         &self,
         user: &Localpart,

@@ -1,4 +1,4 @@
-//! UIA session rows. `uia` seals their content; the store sees only bytes and a version.
+//! UIA session rows. `uia` seals their content; the store handles only bytes and a version.
 
 use aws_sdk_dynamodb::types::{ReturnValuesOnConditionCheckFailure, TransactWriteItem};
 
@@ -13,8 +13,8 @@ use super::{
 use crate::clock::Timestamp;
 
 /// The time between the expiry of a finished session and the TTL of its row, in milliseconds. Until
-/// then the session is recognised as finished. An abandoned session may contain a password, so its
-/// row has no such extra time.
+/// then the session is recognised as finished. An abandoned session may contain a password, so its row is not kept
+/// longer.
 const KEEP_MS: i64 = 72 * 60 * 60 * 1000;
 
 /// A UIA session row.
@@ -42,7 +42,7 @@ pub struct SessionCommit {
 /// The reason why a session was not saved.
 #[derive(Debug, thiserror::Error)]
 pub enum SaveSessionError {
-    /// A concurrent request has saved it.
+    /// A concurrent request has saved the session.
     #[error("a concurrent request has changed the UIA session")]
     Conflict,
     /// DynamoDB failed.
@@ -81,9 +81,9 @@ impl Store {
         row.as_ref().map(SessionRow::read).transpose()
     }
 
-    /// Writes a session. One `PutItem` call on the condition that the stored version is the one
-    /// before `row.version`, or that there is no row if that is 1; [`SaveSessionError::Conflict`]
-    /// otherwise. The nonce identifies this write if the response to an earlier attempt was lost.
+    /// Writes a session. One `PutItem` call on the condition that the stored version is `row.version - 1`, or that
+    /// there is no row if `row.version` is 1; fails with [`SaveSessionError::Conflict`] otherwise. The nonce
+    /// identifies this write if the response to an earlier attempt was lost.
     pub async fn save_uia_session(&self, row: &SessionRow) -> Result<(), SaveSessionError> {
         let nonce = self.rng.base64::<12>();
         let request = self
@@ -106,8 +106,8 @@ impl Store {
         }
     }
 
-    /// The write of a finished session, for the final transaction of its operation. The condition
-    /// is that the stored version is the one before.
+    /// The write of a finished session, for the final transaction of its operation. The condition is that the
+    /// stored version is the version before it.
     pub(super) fn commit_session(&self, commit: &SessionCommit) -> TransactWriteItem {
         let item = commit.row.item(&self.rng.base64::<12>());
         put_version(&self.uia_sessions, item, commit.row.version - 1)

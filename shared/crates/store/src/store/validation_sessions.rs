@@ -35,9 +35,9 @@ pub struct ValidationRow {
     pub sid: String,
     /// The number of writes. The write of each request for a message is conditional on it.
     pub version: i64,
-    /// The operation that the address is validated for.
+    /// The operation that the 3PID is validated for.
     pub purpose: ValidationPurpose,
-    /// The address.
+    /// The 3PID.
     pub threepid: ThreePid,
     /// A random text, new each time the session is started. Link tokens and codes are derived from it.
     pub session_nonce: String,
@@ -59,8 +59,9 @@ pub struct ValidationRow {
     pub validated_at: Option<Timestamp>,
     /// The sealed URL to which the browser is redirected after the validation.
     pub next_link: Option<Vec<u8>>,
-    /// Whether `deliver` has found that the address must not be validated for the purpose. Then no token validates the
-    /// session. The next request for a message resets this, and the delivery of that message checks again.
+    /// Whether `deliver` has found that the 3PID must not be validated for the purpose. If so, no token
+    /// validates the session. The next request for a message resets this, and the delivery of that message checks
+    /// again.
     pub suppressed: bool,
 }
 
@@ -76,7 +77,7 @@ pub enum SaveValidationError {
 }
 
 impl ValidationRow {
-    /// The validated address, if the session is validated. It may have expired.
+    /// The validated 3PID, if the session is validated. It may have expired.
     pub fn validated_threepid(&self) -> Option<ValidatedThreePid> {
         let validated_at = self
             .validated_at
@@ -142,7 +143,7 @@ impl ValidationRow {
 impl Store {
     /// The session with this ID. One `GetItem` call, strongly consistent.
     pub async fn find_validation(&self, sid: &str) -> Result<Option<ValidationRow>, StoreError> {
-        let row = self.get(&self.proofs, Item::at(sid)).await?;
+        let row = self.get(&self.validations, Item::at(sid)).await?;
         row.as_ref().map(ValidationRow::read).transpose()
     }
 
@@ -155,14 +156,14 @@ impl Store {
     ) -> Result<(), SaveValidationError> {
         let mut transaction = self.transaction();
         transaction
-            .add(put_version(&self.proofs, row.item(), row.version - 1))
+            .add(put_version(&self.validations, row.item(), row.version - 1))
             .or(SaveValidationError::Conflict);
         transaction.add_all(message.map(|message| self.enqueue(message)));
         transaction.commit().await
     }
 
-    /// Counts a guess as wrong before it is compared, and returns the new row. Returns `None` if no more guesses are allowed, or
-    /// if the session has ended or was started again since it was read.
+    /// Counts a guess as wrong before comparing it, and returns the new row. Returns `None` if no more guesses are
+    /// allowed, or if the session has ended or was started again since it was read.
     pub async fn count_wrong_guess(
         &self,
         row: &ValidationRow,
@@ -196,8 +197,8 @@ impl Store {
             .transpose()
     }
 
-    /// Marks a session as validated until `expires`, and subtracts the `guesses` that were correct from `wrong_guesses`. Returns
-    /// `false` if the session has ended or was started again since it was read.
+    /// Marks a session as validated until `expires`, and subtracts the `guesses` that were correct from
+    /// `wrong_guesses`. Returns `false` if the session has ended or was started again since it was read.
     pub async fn mark_validated(
         &self,
         row: &ValidationRow,
@@ -236,8 +237,8 @@ impl Store {
         Ok(validated.is_written_as("nonce", &nonce))
     }
 
-    /// Invalidates a session because the recipient of its message did not request it. Returns `false` if the session is spent or was
-    /// started again since it was read.
+    /// Invalidates a session because the recipient of its message did not request it. Returns `false` if the
+    /// session is spent or was started again since it was read.
     pub async fn invalidate_validation(&self, row: &ValidationRow) -> Result<bool, StoreError> {
         let request = self
             .update_validation(row, "SET #state = :invalidated ADD version :one")
@@ -253,7 +254,7 @@ impl Store {
     }
 
     /// Marks a session so that no message sent for it so far can validate it (3PID-05). `deliver` does this if the
-    /// address must not be validated for the purpose. Does nothing if the session was started again.
+    /// 3PID must not be validated for the purpose. Does nothing if the session was started again.
     pub async fn suppress_validation(
         &self,
         sid: &str,
@@ -262,7 +263,7 @@ impl Store {
         let request = self
             .client
             .update_item()
-            .table_name(&self.proofs)
+            .table_name(&self.validations)
             .set_key(Some(Item::at(sid).build()))
             .update_expression("SET withheld = :one")
             .condition_expression("generation = :generation")
@@ -272,7 +273,7 @@ impl Store {
         Ok(())
     }
 
-    /// Marks the session of a validated address as spent, in the transaction of the operation that uses it (UIA-54). A
+    /// Marks the session of a validated 3PID as spent, in the transaction of the operation that uses it (UIA-54). A
     /// session of an identity server has no row yet, so this creates a row that marks the session as spent.
     pub(super) fn spend_validation(
         &self,
@@ -280,15 +281,18 @@ impl Store {
         now: Timestamp,
     ) -> TransactWriteItem {
         if let Some(delegated) = &validated.delegated {
-            let spent = Item::at(keys::proof_elsewhere(&delegated.id_server, &validated.sid))
-                .number("schema", 1)
-                .text("state", ValidationState::Spent.as_str())
-                .number("spent", now.0)
-                .number("ttl", ttl(now.plus(LIFETIME)));
-            return put(&self.proofs, spent, Some("attribute_not_exists(pk)"));
+            let spent = Item::at(keys::delegated_validation(
+                &delegated.id_server,
+                &validated.sid,
+            ))
+            .number("schema", 1)
+            .text("state", ValidationState::Spent.as_str())
+            .number("spent", now.0)
+            .number("ttl", ttl(now.plus(LIFETIME)));
+            return put(&self.validations, spent, Some("attribute_not_exists(pk)"));
         }
         let update = Update::builder()
-            .table_name(&self.proofs)
+            .table_name(&self.validations)
             .set_key(Some(Item::at(&validated.sid).build()))
             .update_expression("SET #state = :spent, spent = :now ADD version :one")
             .condition_expression(
@@ -306,7 +310,7 @@ impl Store {
     fn update_validation(&self, row: &ValidationRow, expression: &str) -> UpdateItemFluentBuilder {
         self.client
             .update_item()
-            .table_name(&self.proofs)
+            .table_name(&self.validations)
             .set_key(Some(Item::at(&row.sid).build()))
             .update_expression(expression)
             .expression_attribute_values(":generation", text(&row.session_nonce))

@@ -1,4 +1,4 @@
-//! The rate limits that the first read of a request charges.
+//! The rate limits that are charged concurrently with the first read of a request.
 
 use crate::{
     app::App,
@@ -6,22 +6,22 @@ use crate::{
     limits::{self, Limit, LimitError},
 };
 
-/// The charge of the step that a request is likely to reach. It is made beside the first read, to
-/// save a round trip, and in addition to the limit of the endpoint.
+/// The charge of the step that a request is likely to reach. It is made concurrently with the first read,
+/// to save a round trip, and in addition to the charge of the endpoint's limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Charged {
-    /// None.
+    /// No step was charged.
     Nothing,
     /// The start of a UIA session.
     SessionStart,
     /// The hash of a new password.
     PasswordHash,
-    /// The verification of a password against that of the access token's user.
+    /// The verification of the password of the access token's user.
     PasswordAttempt,
 }
 
 impl Charged {
-    /// The limit of the step. The limits of a password attempt are those of `credentials`.
+    /// The limit of the step. The module `credentials` charges the limits of a password attempt.
     const fn limit(self) -> Option<Limit> {
         match self {
             Self::SessionStart => Some(Limit::UiaSession),
@@ -31,7 +31,7 @@ impl Charged {
     }
 }
 
-/// Charges the limit of the endpoint and that of the likely step.
+/// Charges the limit of the endpoint and the limit of the likely step.
 pub(super) async fn charge(
     app: &App,
     endpoint: Limit,

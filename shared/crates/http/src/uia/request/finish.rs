@@ -1,5 +1,6 @@
-//! The end of a UIA-protected request: its one transaction, repeated while concurrent requests write
-//! to the session, or the response of a concurrent duplicate that completed first.
+//! The last step of a UIA-protected request: its one transaction. The transaction is retried while
+//! concurrent requests write to the session. If a concurrent duplicate of the request completed first,
+//! the response of the duplicate is repeated.
 
 use super::{ProtectedRequest, replayed_answer};
 use crate::{
@@ -12,11 +13,11 @@ use crate::{
     uia::{Operation, SessionCommit, UiaCompletion},
 };
 
-/// How often the final transaction is tried. Each try can conflict with a write to the session, to
-/// the rows of the operation, or to a share of the registration token.
+/// The maximum number of attempts of the final transaction. Each attempt can conflict with a write to the
+/// session, to the rows of the operation, or to a share of the registration token.
 const TRIES: u32 = 24;
 
-/// Why the operation was not carried out after a completed flow.
+/// The reason why the operation was not carried out after a completed flow.
 #[derive(Debug)]
 pub enum OperationError {
     /// The session row has changed since it was read.
@@ -27,7 +28,7 @@ pub enum OperationError {
     ValidationGone(Medium),
     /// The share of the registration token has no uses left.
     RegistrationTokenSpent,
-    /// The 3PID cannot belong to the account; the user may validate another one.
+    /// The 3PID cannot belong to the account. The user may validate another one.
     ThreePidRefused(Medium, MatrixError),
     /// The operation is not possible.
     Refused(MatrixError),
@@ -74,7 +75,7 @@ pub trait FinalTransaction: Send {
     ) -> impl Future<Output = Result<String, OperationError>> + Send;
 }
 
-/// A transaction that depends only on the session. Its response is known beforehand.
+/// A transaction that depends only on the session. Its response is fixed before the transaction.
 struct FixedAnswer<'a, F> {
     answer: &'a str,
     write: F,
@@ -105,7 +106,7 @@ enum Next {
 }
 
 impl ProtectedRequest {
-    /// Carries out an operation with a fixed response by the transaction `write`.
+    /// Carries out an operation with the fixed response `answer`. `write` is its transaction.
     pub async fn finish_with<W>(
         &self,
         app: &App,
@@ -120,7 +121,7 @@ impl ProtectedRequest {
         self.finish(app, completion, transaction).await
     }
 
-    /// Carries out the operation by a transaction that also completes the session with its response.
+    /// Carries out the operation with a transaction that also completes the session and stores the response.
     pub async fn finish(
         &self,
         app: &App,
@@ -150,7 +151,7 @@ impl ProtectedRequest {
         .await
     }
 
-    /// Decides what a failed attempt means for the request.
+    /// Decides the next step after a failed attempt.
     async fn on_conflict(
         &self,
         app: &App,
@@ -190,7 +191,7 @@ impl ProtectedRequest {
         Ok(Next::Retry(Box::new(completion)))
     }
 
-    /// Whether the cause may be a concurrent duplicate of the request that completed first.
+    /// Whether the cause of the error may be a concurrent duplicate of the request that completed first.
     fn may_follow_from_duplicate(&self, error: &OperationError) -> bool {
         match error {
             OperationError::SessionChanged => true,

@@ -19,8 +19,8 @@ use crate::{
     uia::{self, Auth, Operation, Replay, StageType},
 };
 
-/// The request with its operation, target and access token, as the stored request hash covers it.
-/// It never changes: otherwise a repeated request would look like a different one.
+/// The canonical form of a request: its operation, target, access token and body. The stored request hash
+/// covers it. The format must never change, because a repeated request would look like a different one.
 fn canonical(operation: &Operation, body: &Body, token: Option<&Secret>) -> String {
     let token = token.map_or("", |token| token.reveal().as_str());
     format!(
@@ -78,8 +78,8 @@ impl ProtectedRequest {
         protected.identify(app, token, facts, charged).await
     }
 
-    /// The first read, with the rate limits and the reads of the attempted stage beside it. Returns
-    /// the charge as well, or why a password attempt is not allowed.
+    /// The first read. The rate limits are charged and the rows of the attempted stage are read concurrently.
+    /// Also returns the charge, or the reason why a password attempt is not allowed.
     async fn read(
         &mut self,
         app: &App,
@@ -87,7 +87,7 @@ impl ProtectedRequest {
     ) -> Result<(CallerFacts, Result<Charged, LimitError>), Rejection> {
         let session = self.auth.session.as_ref().and_then(uia::session_key);
         let user = token.map(|token| (&token.localpart, &token.device));
-        // Which of them applies is known only after this read.
+        // This read determines which of the two flow sets applies.
         let flow_sets = [self.spec.anonymous, self.spec.without_password];
         let flows: Vec<_> = flow_sets
             .into_iter()
@@ -107,7 +107,7 @@ impl ProtectedRequest {
             }
         };
         let password_attempt = async {
-            // Without an identifier and a password there is nothing to hash, so nothing to charge.
+            // If the identifier or the password is missing, nothing is hashed, so nothing is charged.
             let has_credentials = self.auth.attempted() == Some(StageType::Password)
                 && credentials::has_credentials(app, &self.auth.members);
             let Some(token) = token.filter(|_| has_credentials) else {
@@ -129,9 +129,13 @@ impl ProtectedRequest {
         Ok((facts?, charged))
     }
 
-    /// Decides in this order: a repeated request gets its response again, even if that response has
-    /// ended its token (deactivation); the token must be valid; a password attempt must be within
-    /// its limits; the session must not be completed.
+    /// Checks in this order:
+    ///
+    /// 1. A repeated request receives its stored response, even if the operation has invalidated the
+    ///    access token (deactivation).
+    /// 2. The access token must be valid.
+    /// 3. A password attempt must be within its limits.
+    /// 4. The session must not be completed.
     async fn identify(
         mut self,
         app: &App,

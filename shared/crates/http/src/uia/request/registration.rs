@@ -21,7 +21,7 @@ use crate::{
 pub struct Registration {
     /// The request.
     pub request: ProtectedRequest,
-    /// The account that has the name.
+    /// The account that has the requested name, if there is one.
     pub holder: Option<AccountRow>,
     /// The application services.
     pub appservices: Arc<Appservices>,
@@ -32,7 +32,7 @@ impl ProtectedRequest {
     pub fn for_registration(request: &Request, body: Body) -> Result<Self, MatrixError> {
         let auth = Auth::parse(&body)?;
         // An access token has no effect on a registration (TOK-11), so the stored request hash
-        // covers the body alone.
+        // covers only the body.
         let canonical = body.canonical();
         let spec = RequestSpec {
             anonymous: Some(FlowSet::Registration),
@@ -41,7 +41,7 @@ impl ProtectedRequest {
         Ok(Self::new(spec, body, auth, request.network, canonical))
     }
 
-    /// The first read, with the rate limits and the reads of the attempted stage beside it. `name`
+    /// The first read. The rate limits are charged and the rows of the attempted stage are read concurrently. `name`
     /// is the requested name.
     pub async fn read_registration(
         mut self,
@@ -79,7 +79,7 @@ impl ProtectedRequest {
     }
 
     /// The step that the request is likely to reach. An attempt of the last stage of a flow is
-    /// followed by a password hash. An attempt of a stage that clients poll says nothing (UIA-26).
+    /// followed by a password hash. An attempt of a stage that clients poll allows no prediction (UIA-26).
     fn likely_charge(&self, app: &App) -> Charged {
         let may_finish = self.auth.attempted().is_some_and(|stage| {
             let flows = app.config.flows();
@@ -94,7 +94,7 @@ impl ProtectedRequest {
         }
     }
 
-    /// Charges the hash of the new password, unless the first read has.
+    /// Charges the hash of the new password, unless it was charged with the first read.
     pub async fn charge_password_hash(&self, app: &App) -> Result<(), LimitError> {
         match self.charged {
             Charged::PasswordHash => Ok(()),

@@ -16,17 +16,17 @@ use crate::{
     uia::{OpenSession, Operation, Replay},
 };
 
-/// The time after the end of a session in which the access token in its response may not be readable
-/// yet, because the rows of a transaction become visible one by one.
+/// The time after the completion of a session during which the access token in its response may not be
+/// readable yet, because the rows of a transaction become visible one by one.
 const READ_AFTER_WRITE_WINDOW: Duration = Duration::from_secs(2);
-/// The wait before the token is read again within that time.
+/// The wait before the token is read again within [`READ_AFTER_WRITE_WINDOW`].
 const READ_AFTER_WRITE_DELAY: Duration = Duration::from_millis(100);
 
-/// The reply of the session to the request.
+/// The stored response of a session to the request, after the check that the response is still usable.
 pub(super) enum Replayed {
     /// The session is not completed.
     Open,
-    /// This request has completed the session. Contains its response.
+    /// This request has completed the session with this response.
     Answer(Response),
     /// The session was completed by another request, or its response is no longer usable.
     Over,
@@ -54,7 +54,7 @@ impl ProtectedRequest {
         })
     }
 
-    /// Repeats the response, unless the access token in it is no longer valid.
+    /// Repeats the stored response, unless the access token in it is no longer valid.
     pub(super) async fn usable(&self, app: &App, replay: Replay) -> Result<Replayed, Rejection> {
         let (text, age) = match replay {
             Replay::Open => return Ok(Replayed::Open),
@@ -97,7 +97,8 @@ impl ProtectedRequest {
         }
     }
 
-    /// Replaces an error that a concurrent duplicate may have caused by the response to the duplicate.
+    /// Returns the response to a concurrent duplicate of this request if there is one, because the duplicate may have
+    /// caused the error. Otherwise returns the error.
     pub async fn or_replay(
         &self,
         app: &App,
@@ -108,7 +109,7 @@ impl ProtectedRequest {
     }
 }
 
-/// The response with this text.
+/// A 200 response with this text as its JSON body.
 pub(super) fn replayed_answer(text: String) -> Response {
     Response::json_text(StatusCode::OK, text)
 }

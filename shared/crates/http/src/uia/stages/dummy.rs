@@ -1,5 +1,5 @@
-//! `m.login.dummy`: succeeds with its name alone (UIA-58). It keeps a flow from being the beginning
-//! of another one, and a request without `auth` from succeeding.
+//! `m.login.dummy`: succeeds if the client sends its name (UIA-58). A flow that ends with this stage is not a prefix
+//! of a longer flow, and a flow with only this stage still rejects a request without `auth`.
 
 use super::{StageOutcome, StageResult};
 use crate::uia::fallback::Form;

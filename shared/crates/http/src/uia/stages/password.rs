@@ -1,9 +1,8 @@
-//! `m.login.password`: the client knows the password of an account (UIA-40 to UIA-46).
+//! `m.login.password`: the client sends the password of an account (UIA-40 to UIA-46).
 //!
-//! With an access token, an identifier of any other user is refused before anything is hashed
-//! (UIA-25). A 3PID without an account is refused too: otherwise the response would reveal which 3PIDs
-//! have an account.
-//! Without a token the identifier selects the account.
+//! If the request has an access token, an identifier of any other user is rejected before anything is
+//! hashed (UIA-25). A 3PID without an account is rejected too: otherwise the response would reveal which
+//! 3PIDs have an account. If the request has no access token, the identifier selects the account.
 
 use super::{Prefetched, StageContext, StageOutcome, StageResult};
 use crate::{
@@ -49,14 +48,14 @@ pub(super) async fn attempt(
     let verified = match &context.scope.user {
         Some((user, epoch)) => {
             if !names_user(app, &identifier, user).await? {
-                let message = "The identifier and the access token are of different users";
+                let message = "The identifier and the access token belong to different users";
                 return Err(MatrixError::new(ErrorCode::Forbidden, message).into());
             }
             let hash = match prefetched {
                 Prefetched::Password(hash) => hash.clone(),
                 _ => read_hash(app, user, context.network).await?,
             };
-            let changed_at = hash.as_ref().map(|hash| hash.set);
+            let changed_at = hash.as_ref().map(|hash| hash.changed_at);
             let verified = VerifiedPassword {
                 user: user.clone(),
                 epoch: *epoch,
@@ -87,7 +86,7 @@ pub(super) async fn attempt(
     }
 }
 
-/// Reads the stored hash, for a caller that has not read it, and charges the attempt beside that.
+/// Reads the stored hash if it was not prefetched, and charges the attempt concurrently.
 async fn read_hash(
     app: &App,
     user: &Localpart,
@@ -101,7 +100,7 @@ async fn read_hash(
     Ok(facts?.and_then(|facts| facts.password))
 }
 
-/// Whether the identifier is of this user.
+/// Whether the identifier names this user.
 async fn names_user(
     app: &App,
     identifier: &Identifier,
@@ -139,7 +138,7 @@ pub(super) fn form(state: &SessionState) -> Form {
     }
 }
 
-/// The form as the deprecated members of `auth` (UIA-44).
+/// The submitted form as the deprecated members of `auth` (UIA-44).
 pub(super) fn members_of_form(form: &Query, state: &SessionState) -> Vec<(&'static str, String)> {
     let field = |name: &str| form.get(name).unwrap_or_default().to_owned();
     let user = match &state.scope.user {

@@ -1,5 +1,5 @@
-//! `m.login.recaptcha`: a captcha provider verifies that the client is no bot (UIA-47). The stage has
-//! the same name for every provider; clients without the provider's widget use the fallback page.
+//! `m.login.recaptcha`: a captcha provider verifies that the client is not a bot (UIA-47). The stage has
+//! the same name for every provider. Clients without the provider's widget use the fallback page.
 
 use serde_json::{Value, json};
 
@@ -16,7 +16,7 @@ use crate::{
     },
 };
 
-/// The responses of all providers are shorter.
+/// The maximum length of a captcha response. The responses of all providers are shorter.
 const MAX_RESPONSE_CHARS: usize = 8 * 1024;
 
 const NEEDED: StageError = StageError {
@@ -89,7 +89,7 @@ pub(super) fn form(config: &Config) -> Form {
     }
 }
 
-/// The widget of each provider has its own field name.
+/// The captcha response of the submitted form. The field name depends on the provider's widget.
 pub(super) fn members_of_form(form: &Query) -> Vec<(&'static str, String)> {
     [
         "g-recaptcha-response",

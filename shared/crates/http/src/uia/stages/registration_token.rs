@@ -18,7 +18,7 @@ use crate::{
     },
 };
 
-/// The longest token the specification allows.
+/// The maximum length of a token in the specification.
 pub const MAX_TOKEN_CHARS: usize = 64;
 
 /// The error for every invalid token, regardless of the reason.
@@ -51,7 +51,7 @@ pub(super) async fn prefetch(
     }
 }
 
-/// The token's row, if it exists. The attempt is charged.
+/// Charges the attempt and reads the token's row, if it exists.
 pub async fn look_up(
     app: &App,
     token: &str,
@@ -99,9 +99,9 @@ pub(super) fn attempt(context: StageContext<'_>, prefetched: &Prefetched) -> Sta
     }
 }
 
-/// The use that the final transaction spends; none for an unlimited token. It is taken from a random
+/// The use that the final transaction spends. `None` for an unlimited token. The use is taken from a random
 /// share that has uses left, so that concurrent registrations do not contend for one item. A row
-/// that the same request has read is not read again.
+/// that the same request has prefetched is not read again.
 pub(super) async fn resolve(
     app: &App,
     hash: &str,

@@ -1,5 +1,5 @@
-//! `m.login.email.identity` and `m.login.msisdn`: the user receives the messages that are sent to a
-//! 3PID (UIA-50 to UIA-57).
+//! `m.login.email.identity` and `m.login.msisdn`: the user can receive messages at a 3PID (UIA-50 to
+//! UIA-57).
 //!
 //! The client names a validation session. The stage passes once that session is validated for this
 //! operation. Until then the response is M_UNAUTHORIZED, which clients interpret as "not yet", and the UIA
@@ -39,11 +39,11 @@ pub(in crate::uia) const NOT_YET: StageError = StageError {
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::uia) struct PendingValidation {
     pub(in crate::uia) sid: String,
-    /// The request of a fallback page. A client that requests a message itself keeps this state on
-    /// its own side.
+    /// The request for a message that a fallback page has made. `None` if the client has requested the
+    /// message itself, because the client then stores these values.
     #[serde(default, rename = "asked", skip_serializing_if = "Option::is_none")]
     pub(in crate::uia) page: Option<PageState>,
-    /// Whether the page asks for another 3PID. The send attempts are still counted on.
+    /// Whether the page asks for another 3PID. The count of send attempts continues.
     #[serde(default)]
     pub(in crate::uia) asks_again: bool,
     /// The session at an identity server, if this server does not validate the 3PID itself.
@@ -52,7 +52,7 @@ pub(in crate::uia) struct PendingValidation {
 }
 
 impl PendingValidation {
-    /// The look-up of the session at an identity server.
+    /// The session at an identity server, if this server does not validate the 3PID itself.
     fn delegated_lookup(&self) -> Option<DelegatedLookup> {
         let session = self.delegated.clone()?;
         Some(DelegatedLookup {
@@ -74,7 +74,7 @@ pub(in crate::uia) struct PageState {
     pub(in crate::uia) client_secret: Secret,
     #[serde(rename = "attempt")]
     pub(in crate::uia) send_attempt: i64,
-    /// The recipient as the page shows it.
+    /// The masked recipient, as the page shows it.
     pub(in crate::uia) to: String,
 }
 

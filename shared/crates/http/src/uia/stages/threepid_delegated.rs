@@ -1,5 +1,5 @@
-//! Validation sessions of identity servers in the 3PID stages, if the operator has chosen that
-//! (IDS-08, IDS-09). A session that a trusted identity server reports as validated counts once, like
+//! Validation sessions of identity servers in the 3PID stages, if the operator has enabled delegation
+//! (IDS-08, IDS-09). A session that a trusted identity server reports as validated can be used once, like
 //! a session of this server.
 
 use super::{StageContext, StageOutcome, StageResult, StageType, threepid};
@@ -26,7 +26,7 @@ const NO_TOKEN: StageError = StageError {
 /// A validation session at an identity server.
 #[derive(Clone)]
 pub struct DelegatedLookup {
-    /// Its ID there.
+    /// The session ID from the identity server.
     pub(super) sid: String,
     /// The identity server and the credentials of the session.
     pub(super) session: DelegatedSession,
@@ -60,8 +60,8 @@ pub(super) fn lookup(
     }))
 }
 
-/// Asks the identity server. Until it reports the session as validated, the response is the same as
-/// for a session of this server, whatever the reason: clients poll.
+/// Calls the identity server. Until the identity server reports the session as validated, the response is the same
+/// as for a session of this server, regardless of the reason, because clients poll.
 pub(super) async fn attempt(
     context: StageContext<'_>,
     stage: StageType,
@@ -69,7 +69,7 @@ pub(super) async fn attempt(
 ) -> Result<StageOutcome, Rejection> {
     let app = context.app;
     let not_yet = threepid::NOT_YET;
-    // The operator may have removed it from the trusted servers since.
+    // The operator may have removed the identity server from the trusted servers in the meantime.
     let server = identity_servers::trusted(&app.config, &lookup.session.id_server);
     let (Ok(server), Some(_)) = (server, threepid::purpose(context.scope)) else {
         return Ok(StageOutcome::Refused(not_yet));
@@ -83,14 +83,14 @@ pub(super) async fn attempt(
                     sid: lookup.sid.clone(),
                     session_nonce: String::new(),
                     threepid,
-                    // Only the identity server knows when the message was requested.
+                    // The identity server does not disclose when the message was requested.
                     started_at: at,
                     validated_at: at,
                     delegated: Some(lookup.session.clone()),
                 },
             )))
         }
-        // Another medium, an expired session, or one that the identity server does not reveal.
+        // The session has another medium or has expired, or the identity server does not disclose it.
         Ok(_) => Ok(StageOutcome::Refused(not_yet)),
         Err(IdServerError::Refused(error)) if !error.is_not_validated_yet() => {
             Ok(StageOutcome::Refused(not_yet))

@@ -1,6 +1,6 @@
-//! The fallback pages of the 3PID stages: ask for the 3PID, send a message, then wait for its link or
-//! take its code. The page uses its own validation session. The UIA session keeps the client
-//! secret.
+//! The fallback pages of the 3PID stages. A page asks for the 3PID, sends a message, and then waits for
+//! its link or asks for its code. The page uses a separate validation session. The UIA session stores the
+//! client secret.
 
 use ::http::StatusCode;
 
@@ -222,7 +222,7 @@ async fn send(
     Ok(())
 }
 
-/// Whether this server sends messages of the stage's medium. Otherwise only an identity server does.
+/// Whether this server sends messages of the stage's medium. Otherwise only an identity server can send them.
 fn sends(config: &Config, stage: StageType) -> bool {
     match stage.medium() {
         Some(Medium::Email) => config.mail.is_some(),
@@ -254,7 +254,7 @@ fn recipient(
     Ok((email, None, shown))
 }
 
-/// The end of the number, which its owner recognises. The page's URL may be read by others.
+/// The end of the number, which the user recognises. The number is masked, because others may read the page's URL.
 fn masked_number(readable: &str) -> String {
     let shown = readable.chars().count().saturating_sub(3);
     let ending: String = readable.chars().skip(shown).collect();

@@ -34,7 +34,7 @@ fn uia_16_only_the_first_open_stage_of_a_flow_is_next() {
     assert_eq!(next(&with(&[Recaptcha])), [Email, Terms]);
     assert_eq!(next(&with(&[Recaptcha, Terms])), [Dummy, Email]);
     assert_eq!(next(&with(&[Recaptcha, Email])), [Terms]);
-    // A stage that was completed in another flow counts in this one.
+    // A stage that was completed in another flow is completed in this flow too.
     assert_eq!(next(&with(&[Terms])), [Recaptcha]);
 }
 
@@ -47,7 +47,7 @@ fn a_flow_is_completed_by_all_its_stages_in_any_order() {
     for done in [&[Recaptcha, Email][..], &[Email, Terms, Recaptcha]] {
         assert_eq!(with(done).completed_flow(&flows), Some(&flows[1]));
     }
-    // Of two completed flows the first counts.
+    // If two flows are completed, the first one is used.
     let both = with(&[Recaptcha, Dummy, Email]);
     assert_eq!(both.completed_flow(&flows), Some(&flows[0]));
     assert_eq!(both.completed_flow(&[]), None);
@@ -160,6 +160,6 @@ fn a_state_that_an_earlier_version_stored_still_opens() {
     assert_eq!(password.password_changed_at, Timestamp(1_600_000_000_000));
     assert!(state.pending.contains_key(&StageType::Msisdn));
     assert!(state.is_finished());
-    // And an earlier version reads what this one stores.
+    // An earlier version can also read the state that this version stores.
     assert_eq!(serde_json::to_value(&state).unwrap(), stored());
 }

@@ -16,7 +16,7 @@ use crate::{
 pub enum DeviceLogout {
     /// No device (PWD-09).
     None,
-    /// All devices except this one (PWD-07).
+    /// All devices except one (PWD-07).
     AllExcept {
         /// The device ID.
         id: DeviceId,
@@ -43,8 +43,8 @@ pub struct PasswordChange {
     pub device_logout: DeviceLogout,
     /// The time at which the old password was set, if the request was authenticated with it.
     pub known: Option<Timestamp>,
-    /// The validated address of a password reset. Its validation session is spent.
-    pub proof: Option<ValidatedThreePid>,
+    /// The validated 3PID of a password reset. Its validation session is spent.
+    pub validated: Option<ValidatedThreePid>,
     /// The messages to enqueue.
     pub messages: Vec<NewMessage>,
     /// The current time.
@@ -56,11 +56,11 @@ pub struct PasswordChange {
 pub struct Deactivation {
     /// The username.
     pub user: Localpart,
-    /// The account as it was read, before its addresses were read.
+    /// The account as it was read, before its 3PIDs were read.
     pub account: AccountRow,
     /// The time at which the password was set, if the request was authenticated with it.
     pub known: Option<Timestamp>,
-    /// All addresses of the account. They are released.
+    /// All 3PIDs of the account. They are released.
     pub addresses: Vec<ThreePid>,
     /// Whether the user or the operator requests erasure (DEACT-12).
     pub erase: bool,
@@ -74,14 +74,14 @@ pub struct Deactivation {
 #[derive(Debug, thiserror::Error)]
 pub enum ChangeAccountError {
     /// The row of the UIA session has changed since it was read. Most likely a concurrent duplicate
-    /// of this request has finished the session; then the row holds its response.
+    /// of this request has finished the session; the row then contains the response.
     #[error("a concurrent request has changed the UIA session")]
     SessionChanged,
-    /// The account has changed since it was read: a new password, a deactivation, a lock, an
-    /// address change, or the device to keep has another access token.
+    /// The account has changed since it was read: it has a new password, it was deactivated or locked, its
+    /// 3PIDs changed, or the device to keep has another access token.
     #[error("the account has changed")]
     AccountChanged,
-    /// The validation session has been spent or has expired, or its address no longer belongs to
+    /// The validation session has been spent or has expired, or its 3PID no longer belongs to
     /// the account.
     #[error("the validation session of the address is no longer valid")]
     ValidationGone(Medium),

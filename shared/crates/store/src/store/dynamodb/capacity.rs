@@ -1,8 +1,8 @@
 //! An interceptor of the DynamoDB client that counts the capacity units of each call for the
 //! request that makes it (`metrics`).
 //!
-//! It sets `ReturnConsumedCapacity`, so that no call has to. The response to a write whose
-//! condition failed does not contain the consumed capacity and counts as 0 units.
+//! It sets `ReturnConsumedCapacity`, so that the calls need not set it. The response to a write whose condition
+//! failed does not contain the consumed capacity and is counted as 0 units.
 
 use aws_sdk_dynamodb::{
     config::{ConfigBag, Intercept, RuntimeComponents},
@@ -33,7 +33,7 @@ use crate::metrics::{self, Calls, Timer};
 #[derive(Debug)]
 pub(in crate::store) struct Capacity;
 
-/// The time at which an attempt began.
+/// The time at which an attempt started.
 #[derive(Debug)]
 struct Began(Timer);
 
@@ -107,8 +107,8 @@ impl Intercept for Capacity {
 }
 
 /// The consumed capacity in a response. The response to a transaction reports the read units
-/// separately. They are all of its units if the transaction had already been committed by an
-/// earlier call with the same client request token.
+/// separately. All units are read units if an earlier call with the same client request token had already committed
+/// the transaction.
 fn consumed(output: &Output) -> Calls {
     macro_rules! count_as {
         ($units:expr, $($output:ty),*) => {
@@ -150,6 +150,6 @@ fn sum<'a>(
     units: fn(&ConsumedCapacity) -> Option<f64>,
 ) -> f64 {
     let units = capacity.into_iter().filter_map(units);
-    // Not `sum`: the sum of no numbers is -0.0.
+    // `Iterator::sum` is not used, because its sum of no numbers is -0.0.
     units.fold(0.0, |sum, units| sum + units)
 }

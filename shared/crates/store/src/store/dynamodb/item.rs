@@ -78,8 +78,8 @@ impl Item {
     }
 }
 
-/// A row that was read. An attribute of another type or format than the store writes is
-/// [`StoreError::Corrupt`]; it is never ignored.
+/// A row that was read. An attribute with a type or format that the store does not write is an error,
+/// [`StoreError::Corrupt`], and is never ignored.
 #[derive(Debug)]
 pub(in crate::store) struct Row(Map);
 
@@ -89,7 +89,7 @@ impl Row {
     }
 
     /// The error for an attribute of this row. The error is logged, so its key must contain no
-    /// address and no ID of a validation session.
+    /// 3PID and no ID of a validation session.
     pub(in crate::store) fn corrupt(&self, what: &'static str) -> StoreError {
         let part = |name| {
             let part = self.0.get(name).and_then(|value| value.as_s().ok());

@@ -6,26 +6,26 @@ use crate::{
     threepid::{Medium, ThreePid},
 };
 
-/// Partition key attribute of every table.
+/// The partition key attribute of every table.
 pub(in crate::store) const PK: &str = "pk";
-/// Sort key attribute of `accounts`.
+/// The sort key attribute of `accounts`.
 pub(in crate::store) const SK: &str = "sk";
-/// Sort key of the main row of an account, of a registration token and of the application services,
-/// and of the reservation of an address.
+/// The sort key of the main row of an account, of a registration token and of the application services,
+/// and of the reservation of a 3PID.
 pub(in crate::store) const MAIN: &str = "A";
-/// Sort key of the password row of an account.
+/// The sort key of the password row of an account.
 pub(in crate::store) const PASSWORD: &str = "PW";
-/// Prefix of the sort keys of an account's addresses.
+/// The prefix of the sort keys of an account's 3PIDs.
 pub(in crate::store) const THREEPIDS: &str = "3PID#";
-/// Prefix of the sort keys of an account's devices.
+/// The prefix of the sort keys of an account's devices.
 pub(in crate::store) const DEVICES: &str = "DEV#";
-/// Prefix of the sort keys of the policies that a user has accepted.
+/// The prefix of the sort keys of the policies that a user has accepted.
 pub(in crate::store) const TERMS: &str = "TERMS#";
-/// Prefix of the sort keys of the addresses that a user has bound at identity servers.
+/// The prefix of the sort keys of the 3PIDs that a user has bound at identity servers.
 pub(in crate::store) const BINDINGS: &str = "BIND#";
-/// Partition key of the row of all application services.
+/// The partition key of the row of all application services.
 pub(in crate::store) const APPSERVICES: &str = "APPSERVICES";
-/// Partition key of the list of all registration tokens.
+/// The partition key of the list of all registration tokens.
 pub(in crate::store) const REGISTRATION_TOKENS: &str = "REGTOKENS";
 
 pub(in crate::store) fn user(localpart: &Localpart) -> String {
@@ -40,20 +40,20 @@ pub(in crate::store) fn terms(policy: &str) -> String {
     format!("{TERMS}{policy}")
 }
 
-/// Partition key of the reservation of an address, and sort key of the address's row under its
+/// The partition key of the reservation of a 3PID, and sort key of the 3PID's row under its
 /// owner.
 pub(in crate::store) fn threepid(threepid: &ThreePid) -> String {
     format!("{THREEPIDS}{}#{}", threepid.medium, threepid.address)
 }
 
-/// Sort key of the record that an address is bound at an identity server.
+/// The sort key of the record that a 3PID is bound at an identity server.
 pub(in crate::store) fn binding(id_server: &str, medium: Medium, address: &str) -> String {
     format!("{BINDINGS}{id_server}#{medium}#{address}")
 }
 
-/// Partition key of the row that marks a validation session of an identity server as spent. No
+/// The partition key of the row that marks a validation session of an identity server as spent. No
 /// validation session of this server can have such an ID.
-pub(in crate::store) fn proof_elsewhere(id_server: &str, sid: &str) -> String {
+pub(in crate::store) fn delegated_validation(id_server: &str, sid: &str) -> String {
     let about = fields(&[id_server.as_bytes(), sid.as_bytes()]);
     format!("IDSERVER#{}", sha256_base64(&about))
 }
@@ -62,7 +62,7 @@ pub(in crate::store) fn registration_token(hash: &str) -> String {
     format!("REGTOKEN#{hash}")
 }
 
-/// Sort key of a share of the uses of a limited registration token.
+/// The sort key of a share of the uses of a limited registration token.
 pub(in crate::store) fn shard(number: u32) -> String {
     format!("S#{number:02}")
 }

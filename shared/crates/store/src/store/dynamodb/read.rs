@@ -34,7 +34,7 @@ impl Store {
     }
 
     /// Reads rows of any tables by key, until DynamoDB has processed every key: an unprocessed key
-    /// does not mean a missing row. [`StoreError::Contended`] after [`UNPROCESSED_RETRIES`].
+    /// does not mean a missing row. Fails with [`StoreError::Contended`] after [`UNPROCESSED_RETRIES`] repetitions.
     pub(in crate::store) async fn batch_get(
         &self,
         keys: HashMap<String, Vec<Map>>,
@@ -93,8 +93,8 @@ impl Store {
         }
     }
 
-    /// Reads one page of these rows, from the row after `start` on, and returns the start of the
-    /// next page if there is one. `attributes` is the projection expression; `None` means all.
+    /// Reads one page of the rows of [`rows_under`](Self::rows_under), from the row after `start` on, and returns
+    /// the start of the next page if there is one. `attributes` is the projection expression; `None` means all.
     pub(in crate::store) async fn page_under(
         &self,
         pk: &str,
@@ -123,7 +123,7 @@ impl Store {
         Ok((rows.collect(), page.last_evaluated_key))
     }
 
-    /// Calls `Query`, again while it is contended.
+    /// Calls `Query` and repeats the call while it is contended.
     pub(in crate::store) async fn query(
         &self,
         request: QueryFluentBuilder,

@@ -1,9 +1,8 @@
-//! Retries of contended calls, and the [`StoreError`] that an error of the SDK means.
+//! Retries of contended calls, and the conversion of SDK errors to [`StoreError`].
 //!
-//! Transaction conflicts are normal, and the SDK does not repeat a call after one. The store
-//! repeats it up to [`RETRIES`] times with jitter. A write may have happened although its response
-//! was lost, so each write that is not idempotent identifies itself by a nonce or a client request
-//! token.
+//! Transaction conflicts are normal, and the SDK does not repeat a call after one. The store repeats the call up to
+//! [`RETRIES`] times with jitter. A write may have happened although its response was lost, so a nonce or a client
+//! request token identifies each write that is not idempotent.
 
 use std::{fmt::Debug, future::Future, time::Duration};
 
@@ -13,7 +12,7 @@ use crate::store::{Store, StoreError};
 
 /// The maximum number of repetitions of a contended call.
 const RETRIES: u32 = 5;
-/// The upper bound of the first delay. It doubles with each repetition.
+/// The upper bound of the first delay. The bound doubles with each repetition.
 const FIRST_WAIT_MS: u32 = 20;
 
 /// The error of one call.
@@ -73,13 +72,13 @@ fn store_error<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> StoreError
 }
 
 impl Store {
-    /// Repeats `call` while it is contended; [`StoreError::Contended`] after the last repetition.
+    /// Repeats `call` while it is contended. Fails with [`StoreError::Contended`] after the last repetition.
     pub(super) async fn retry<T, Fut>(&self, call: impl Fn() -> Fut) -> Result<T, StoreError>
     where
         Fut: Future<Output = Result<T, CallError>>,
     {
         for attempt in 0..=RETRIES {
-            // Boxed: the futures of SDK calls are large, and every caller would contain one.
+            // The future is boxed, because the futures of SDK calls are large and every caller would contain one.
             match Box::pin(call()).await {
                 Ok(value) => return Ok(value),
                 Err(CallError::Final(error)) => return Err(error),
@@ -90,7 +89,7 @@ impl Store {
         Err(StoreError::Contended)
     }
 
-    /// Waits before repetition number `attempt + 1`: a random part of an upper bound that doubles.
+    /// Waits before repetition number `attempt + 1`, for a random part of an upper bound that doubles each time.
     pub async fn wait(&self, attempt: u32) {
         let bound = FIRST_WAIT_MS << attempt.min(RETRIES);
         tokio::time::sleep(Duration::from_millis(u64::from(1 + self.rng.below(bound)))).await;

@@ -1,4 +1,4 @@
-//! `TransactWriteItems`: items, and the outcome that the failed condition of each one means.
+//! `TransactWriteItems`: the items, and the outcome if the condition of an item fails.
 
 use std::collections::BTreeMap;
 
@@ -17,14 +17,14 @@ use super::{
 };
 use crate::store::{Store, StoreError};
 
-/// The maximum that DynamoDB accepts in one transaction.
+/// The maximum number of items that DynamoDB accepts in one transaction.
 const MAX_ITEMS: usize = 100;
 
 /// One `TransactWriteItems` call under construction. `F` is the error of the operation.
 ///
 /// The order of the items is the order of precedence of the outcomes: if several conditions fail,
-/// [`commit`](Self::commit) returns the outcome of the first of these items. DynamoDB itself
-/// attaches no meaning to the order.
+/// [`commit`](Self::commit) returns the outcome of the first of these items. For DynamoDB, the order has no
+/// meaning.
 pub(in crate::store) struct Transaction<'a, F> {
     store: &'a Store,
     items: Vec<TransactWriteItem>,
@@ -66,8 +66,7 @@ impl Store {
 }
 
 impl<F: From<StoreError>> Transaction<'_, F> {
-    /// Adds an item. Without an outcome (see [`Added::or`]) the failed condition of the item counts
-    /// as contention.
+    /// Adds an item. If the item has no outcome (see [`Added::or`]), its failed condition is treated as contention.
     pub(in crate::store) fn add(&mut self, item: TransactWriteItem) -> Added<'_, F> {
         self.items.push(item);
         Added {
@@ -81,7 +80,7 @@ impl<F: From<StoreError>> Transaction<'_, F> {
         self.items.extend(items);
     }
 
-    /// Writes all items or none. Without items there is no call.
+    /// Writes all items or none. Makes no call if there are no items.
     ///
     /// All attempts have one client request token, so that an attempt after a lost response writes
     /// nothing twice. The error is the outcome of the first item whose condition failed.

@@ -21,8 +21,8 @@ use crate::store::{Store, StoreError};
 pub(in crate::store) enum ConditionalWrite<T> {
     /// The condition held, and DynamoDB wrote the item.
     Written(T),
-    /// The condition failed, and nothing was written. This is the stored item, if there is one and
-    /// the call asked for it (`ReturnValuesOnConditionCheckFailure`).
+    /// The condition failed, and nothing was written. Contains the stored item, if there is one and the call
+    /// requested it (`ReturnValuesOnConditionCheckFailure`).
     ConditionFailed(Option<Map>),
 }
 
@@ -51,7 +51,7 @@ pub(in crate::store) fn has_text(item: &Map, name: &str, value: &str) -> bool {
 }
 
 impl Store {
-    /// Calls `UpdateItem`, again while it is contended.
+    /// Calls `UpdateItem` and repeats the call while it is contended.
     pub(in crate::store) async fn update_item(
         &self,
         request: UpdateItemFluentBuilder,
@@ -66,7 +66,7 @@ impl Store {
         .await
     }
 
-    /// Calls `PutItem`, again while it is contended.
+    /// Calls `PutItem` and repeats the call while it is contended.
     pub(in crate::store) async fn put_item(
         &self,
         request: PutItemFluentBuilder,
@@ -81,7 +81,7 @@ impl Store {
         .await
     }
 
-    /// Calls `DeleteItem`, again while it is contended.
+    /// Calls `DeleteItem` and repeats the call while it is contended.
     pub(in crate::store) async fn delete_item(
         &self,
         request: DeleteItemFluentBuilder,
@@ -96,8 +96,8 @@ impl Store {
         .await
     }
 
-    /// Deletes a row of `accounts` (`DeleteItem`). If an attribute is given, the condition is that
-    /// the row has this value. A failed condition or a missing row is no error.
+    /// Deletes a row of `accounts` (`DeleteItem`). If an attribute is given, the condition is that it has this
+    /// value in the row. A failed condition or a missing row is not an error.
     pub(in crate::store) async fn delete_if(
         &self,
         key: Item,
