@@ -192,8 +192,7 @@ async fn ids_08_without_delegation_no_other_server_counts() {
     assert!(id_server.requests().is_empty());
 }
 
-/// A session of this server is not looked up at an identity server, even if the request names an
-/// identity server.
+/// A session of this server is not looked up at an identity server, even if the request names one.
 #[tokio::test]
 async fn ids_08_a_session_of_this_server_is_checked_locally() {
     let id_server = IdServer::start("id.example.org");
@@ -340,8 +339,7 @@ async fn reg_26_in_the_r0_form_no_token_is_needed() {
     assert_eq!(lines[1], "POST /_matrix/identity/api/v1/3pid/bind");
 }
 
-/// A session of this server does not exist at any identity server, so it is not sent to an identity
-/// server.
+/// A session of this server exists at no identity server, so it is sent to none.
 #[tokio::test]
 async fn reg_26_a_session_of_this_server_is_bound_nowhere() {
     let id_server = IdServer::start("id.example.org");
