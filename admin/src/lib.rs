@@ -146,4 +146,22 @@ mod tests {
         let read: Value = serde_json::from_str(&report.render(true)).unwrap();
         assert_eq!(read, json);
     }
+
+    #[test]
+    fn a_token_id_may_begin_with_a_hyphen() {
+        for arguments in [
+            ["registration-tokens", "revoke", "-7kX", "--json"],
+            ["registration-tokens", "revoke", "--json", "-7kX"],
+            ["--json", "registration-tokens", "revoke", "-7kX"],
+        ] {
+            let cli = Cli::try_parse_from(["gatehouse-admin"].iter().chain(&arguments)).unwrap();
+            let Command::RegistrationTokens(registration_tokens::Command::Revoke { id }) =
+                cli.command
+            else {
+                panic!("another command");
+            };
+            assert_eq!(id, "-7kX");
+            assert!(cli.json);
+        }
+    }
 }

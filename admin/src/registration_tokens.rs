@@ -45,6 +45,8 @@ pub enum Command {
     /// Revoke a token
     Revoke {
         /// The ID of the token, as listed
+        // An ID is base64url, so it may begin with a hyphen.
+        #[arg(allow_hyphen_values = true)]
         id: String,
     },
 }
