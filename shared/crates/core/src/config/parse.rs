@@ -4,7 +4,7 @@ use std::{ops::RangeInclusive, time::Duration};
 
 use regex_lite::Regex;
 
-use super::{NamePolicy, PasswordConfig, SETTINGS, secret_bytes};
+use super::{NamePolicy, PasswordConfig, secret_bytes, settings::DEFAULTS};
 use crate::{
     client_network::TrustedProxies,
     ids::{MAX_USER_ID_BYTES, ServerName},
@@ -38,11 +38,11 @@ impl<'a> Raw<'a> {
 
     /// The value of the setting, or its default.
     pub(super) fn get(&self, name: &str) -> Option<String> {
-        let row = SETTINGS.iter().find(|row| row.name == name);
+        let row = DEFAULTS.iter().find(|(setting, _)| *setting == name);
         debug_assert!(row.is_some(), "{name} has no row");
         (self.lookup)(name)
             .filter(|value| !value.is_empty())
-            .or_else(|| row.and_then(|row| row.default).map(str::to_owned))
+            .or_else(|| row.and_then(|(_, default)| *default).map(str::to_owned))
     }
 
     /// A required setting. Adds an error if it is unset and has no default.
