@@ -1,4 +1,4 @@
-"""Lints the transformed template.yaml, samconfig.toml and the deployment pipeline: permissions, AWS limits, retention, logging, parameters."""
+"""Lints the transformed template.yaml, samconfig.toml and the pipeline: permissions, AWS limits, retention, logging."""
 
 import sys
 
