@@ -113,7 +113,7 @@ fn check_description(name: &str, expected: &Expected, table: &TableDescription) 
             _ => Check::warn(
                 name,
                 "deletion protection is off",
-                "The table contains every account: enable deletion protection.",
+                "The table contains every account: deploy with DeletionProtection=on.",
             ),
         });
     }

@@ -33,6 +33,8 @@ pub enum Metric {
     Duration,
     /// Responses with status 429.
     Limited,
+    /// Calls that `DynamoDB` still throttled after all repetitions, and throttled transactions.
+    TableThrottles,
     /// Password hashes, computed for a new password or for a comparison.
     Hashes,
     /// Registrations that received a UIA challenge: the first step of the funnel.
@@ -61,11 +63,12 @@ pub enum Metric {
 
 impl Metric {
     /// All metrics.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Requests,
         Self::Errors5xx,
         Self::Duration,
         Self::Limited,
+        Self::TableThrottles,
         Self::Hashes,
         Self::SignUpsBegun,
         Self::SignUpStages,

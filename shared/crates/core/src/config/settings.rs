@@ -194,7 +194,7 @@ pub const SETTINGS: &[Setting] = &[
     row(
         "GATEHOUSE_TERMS",
         None,
-        "The policies of `m.login.terms` as JSON: `{\"privacy\":{\"version\":\"1\",\"en\":{\"name\":\"Privacy policy\",\"url\":\"https://…\"}}}`, with any number of languages for each policy.",
+        "The policies of `m.login.terms` as JSON: `{\"privacy\":{\"version\":\"1\",\"en\":{\"name\":\"Privacy policy\",\"url\":\"https://…\"}}}`, with any number of languages for each policy. `none` for a function that does not show them.",
     ),
     row(
         "GATEHOUSE_MAIL_FROM",

@@ -8,7 +8,10 @@ use std::{fmt::Debug, future::Future, time::Duration};
 
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 
-use crate::store::{Store, StoreError};
+use crate::{
+    metrics::{self, Metric},
+    store::{Store, StoreError},
+};
 
 /// The maximum number of repetitions of a contended call.
 const RETRIES: u32 = 5;
@@ -52,10 +55,13 @@ fn store_error<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> StoreError
             match code {
                 "TransactionConflictException"
                 | "TransactionInProgressException"
-                | "TransactionCanceledException"
-                | "ProvisionedThroughputExceededException"
+                | "TransactionCanceledException" => StoreError::Contended,
+                "ProvisionedThroughputExceededException"
                 | "ThrottlingException"
-                | "RequestLimitExceeded" => StoreError::Contended,
+                | "RequestLimitExceeded" => {
+                    metrics::count(Metric::TableThrottles);
+                    StoreError::Contended
+                }
                 "InternalServerError" | "ServiceUnavailable" | "unknown" => {
                     StoreError::Unavailable(text())
                 }
