@@ -2,6 +2,7 @@
 
 import sys
 
+import documentation
 import iam
 import pipeline
 import resources
@@ -9,7 +10,8 @@ import samconfig
 from template import transform
 
 stack = transform()
-problems = [*iam.check(stack), *resources.check(stack), *samconfig.check(stack), *pipeline.check(stack)]
+checks = (iam, resources, samconfig, pipeline, documentation)
+problems = [problem for part in checks for problem in part.check(stack)]
 for permission_and_reason in (*iam.MANAGED_POLICIES.items(), *iam.BROAD_RESOURCES.items()):
     print("broad permission:", ": ".join(permission_and_reason))
 for problem in problems:
