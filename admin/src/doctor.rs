@@ -9,6 +9,7 @@ mod keys;
 mod mail;
 mod settings;
 mod sms;
+mod sms_countries;
 mod tables;
 
 use std::fmt::Write;
@@ -25,6 +26,7 @@ pub(crate) async fn run(admin: &Admin) -> Report {
     checks.extend(keys::check(admin).await);
     checks.extend(mail::check(admin).await);
     checks.extend(sms::check(admin).await);
+    checks.extend(sms_countries::check(admin).await);
     report(&checks)
 }
 

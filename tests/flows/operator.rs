@@ -4,4 +4,5 @@
 mod doctor;
 mod import;
 mod resets;
+mod restore;
 mod users;

@@ -3,6 +3,7 @@
 Usage: `deploy.py GATEHOUSE-LOCAL`.
 """
 
+import copy
 import io
 import json
 import re
@@ -16,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import boto3
+from botocore.parsers import ResponseParserError
 from template import CODE, of_type, transform
 
 REGION = "eu-central-1"
@@ -102,7 +104,8 @@ def upload(url, stack):
     with zipfile.ZipFile(archive, "w") as code:
         code.writestr("bootstrap", "")
     s3 = client("s3", url)
-    s3.create_bucket(Bucket=CODE["Bucket"], CreateBucketConfiguration={"LocationConstraint": REGION})
+    if CODE["Bucket"] not in [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]]:
+        s3.create_bucket(Bucket=CODE["Bucket"], CreateBucketConfiguration={"LocationConstraint": REGION})
     s3.put_object(Bucket=CODE["Bucket"], Key=CODE["Key"], Body=archive.getvalue())
     s3.put_object(Bucket=CODE["Bucket"], Key="template.json", Body=json.dumps(stack, default=str))
 
@@ -124,6 +127,42 @@ def deploy(url, name, parameters):
     created = cloudformation.describe_stacks(StackName=name)["Stacks"][0]
     assert created["StackStatus"] == "CREATE_COMPLETE", created
     return {output["OutputKey"]: output["OutputValue"] for output in created.get("Outputs", [])}
+
+
+def fail_and_retry(url, stack):
+    """Lets a first deployment fail, removes it as docs/operations.md describes, and deploys again.
+
+    moto reports the failure in a form that boto3 cannot parse, and does not roll back: the stack keeps the state
+    CREATE_IN_PROGRESS, and its resources stay.
+    The deletion of the stack is the same as a rollback, because moto retains only resources with the policy `Retain`.
+    CloudFormation, too, deletes those with `RetainExceptOnCreate` if they were created by the failed deployment.
+    """
+    name = "retry"
+    broken = copy.deepcopy(stack)
+    function = next(iter(of_type(stack, "AWS::Lambda::Function").values()))
+    last = copy.deepcopy(function["Properties"])
+    last["Code"] = {"S3Bucket": "missing", "S3Key": "missing"}
+    broken["Resources"]["Last"] = {
+        "Type": "AWS::Lambda::Function",
+        "Properties": last,
+        "DependsOn": [*of_type(stack, "AWS::DynamoDB::Table"), "KeyRing", "Logs"],
+    }
+    upload(url, broken)
+    try:
+        deploy(url, name, {})
+    except ResponseParserError as error:
+        assert "NoSuchBucket" in str(error), error
+    else:
+        raise AssertionError("the deployment must fail")
+    dynamodb, cloudformation = client("dynamodb", url), client("cloudformation", url)
+    tables = [it for it in dynamodb.list_tables()["TableNames"] if it.startswith(f"{name}-")]
+    assert len(tables) == 5, tables
+    cloudformation.delete_stack(StackName=name)
+    left = [it for it in dynamodb.list_tables()["TableNames"] if it.startswith(f"{name}-")]
+    assert not left, f"these tables would make the next deployment fail: {left}"
+    upload(url, stack)
+    deploy(url, name, {})
+    print(f"{name}: a failed first deployment was removed and repeated")
 
 
 def describe_table(dynamodb, name):
@@ -223,6 +262,8 @@ def main(program):
             count = compare_tables(aws, dynamodb, name, tables, prefix)
             found = check_functions(aws, name, functions)
             print(f"{name}: {count} tables equal to those of the embedded DynamoDB, {found} functions")
+        fail_and_retry(aws, stack)
 
 
-main(*sys.argv[1:])
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -78,6 +78,10 @@ async fn doctor_passes_on_a_new_deployment_and_skips_some_checks() {
         "mail quota",
         "text messages",
         "spending on text messages",
+        "text messages to GB",
+        "text messages to US",
+        "numbers and sender IDs",
+        "delivery status of text messages",
     ] {
         assert_eq!(states[unknown_here], ["skipped"], "{unknown_here}");
     }
