@@ -99,7 +99,7 @@ impl<'a> Raw<'a> {
     pub(super) fn duration(&mut self, name: &str) -> Option<Duration> {
         self.parsed(
             name,
-            "must be a number with one of the units s, m, h, d",
+            "must be a number with one of the units s, m, h, d, from 1s to 36500d",
             parse_duration,
         )
     }
@@ -108,7 +108,7 @@ impl<'a> Raw<'a> {
     pub(super) fn lifetime(&mut self, name: &str) -> Option<Option<Duration>> {
         self.parsed(
             name,
-            "must be `never` or a number with one of the units s, m, h, d",
+            "must be `never` or a number with one of the units s, m, h, d, from 1s to 36500d",
             |text| {
                 if text == "never" {
                     Some(None)
@@ -282,7 +282,7 @@ pub(super) fn is_http_url(text: &str) -> bool {
 }
 
 /// The maximum duration of a setting. A longer duration is most likely a mistake.
-const LONGEST: Duration = Duration::from_hours(100 * 365 * 24);
+pub const LONGEST_DURATION: Duration = Duration::from_hours(100 * 365 * 24);
 
 /// Parses a number with one of the units `s`, `m`, `h`, `d`. Returns `None` for zero and for more than a
 /// hundred years.
@@ -297,7 +297,7 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
         _ => return None,
     };
     let duration = Duration::from_secs(number.checked_mul(seconds)?);
-    (!duration.is_zero() && duration <= LONGEST).then_some(duration)
+    (!duration.is_zero() && duration <= LONGEST_DURATION).then_some(duration)
 }
 
 fn length(text: &str) -> Option<(usize, usize)> {
