@@ -190,7 +190,9 @@ fn ensure_paths_are_unique(functions: &[Function]) -> Result<()> {
             for (at, _) in path.match_indices('{') {
                 let (parent, rest) = path.split_at(at);
                 let segment = rest.split('/').next().unwrap_or_default().to_owned();
-                let other = parameters.entry(parent.to_owned()).or_insert(segment.clone());
+                let other = parameters
+                    .entry(parent.to_owned())
+                    .or_insert(segment.clone());
                 ensure!(
                     *other == segment,
                     "{file}: {path} has {segment} where another path has {other}"
