@@ -4,5 +4,6 @@
 mod appservices;
 mod doctor;
 mod import;
+mod import_formats;
 mod resets;
 mod users;
