@@ -195,6 +195,8 @@ async fn missing_and_different_tables_are_reported() {
 async fn a_command_names_the_missing_table() {
     let server = TestServer::new().await;
     let table = format!("{}-accounts", server.local.config().tables);
+    let unprotected = json!({ "TableName": table, "DeletionProtectionEnabled": false });
+    server.raw_dynamodb("UpdateTable", &unprotected);
     server.raw_dynamodb("DeleteTable", &json!({ "TableName": table }));
     for command in [
         &["users", "show", "alice"][..],
@@ -242,7 +244,7 @@ async fn wrong_settings_and_a_wrong_clock_are_reported() {
         ("GATEHOUSE_ARGON2", "much"),
     ];
     assert_eq!(of(&faults).await, ["fail", "fail"]);
-    // A setting of the functions is judged without the server name too.
+    // A setting of the functions is checked without the server name too.
     let flows = ("GATEHOUSE_REGISTRATION_FLOWS", "m.login.dumy");
     assert_eq!(of(&[secret, flows]).await, ["fail"]);
     assert_eq!(of(&[secret, closed]).await, ["ok"]);
