@@ -38,7 +38,7 @@ impl Limit {
         let row = self.row();
         Quota {
             burst: row.burst,
-            interval: Duration::from_secs(row.interval),
+            interval: row.interval,
         }
     }
 
