@@ -41,7 +41,7 @@ static QUOTAS: [(&str, Quota); LIMITS.len()] = {
         let row = LIMITS[position];
         let quota = Quota {
             burst: row.burst,
-            interval: Duration::from_secs(row.interval),
+            interval: row.interval,
         };
         rows[position] = (row.name, quota);
         position += 1;

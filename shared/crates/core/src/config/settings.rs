@@ -301,7 +301,7 @@ pub const SETTINGS: &[Setting] = &[
     row(
         "GATEHOUSE_TRUSTED_PROXIES",
         Some(""),
-        "IP addresses and CIDR ranges of trusted proxies, separated by spaces. Only these may set the client address by `X-Forwarded-For`.",
+        "IP addresses and CIDR ranges of trusted proxies, separated by spaces. Only these may set the client address by `X-Forwarded-For`, and each must append the address of its client to it.",
     ),
     row(
         "GATEHOUSE_WARM_UP",

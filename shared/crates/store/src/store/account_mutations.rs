@@ -58,10 +58,9 @@ impl Store {
             transaction.add(item).or(ChangeAccountError::AccountChanged);
         }
         if let Some(validated) = &change.validated {
-            for item in [
-                self.spend_validation(validated, change.now),
-                self.check_threepid_owner(validated, &change.user),
-            ] {
+            let spent = self.spend_validation(validated, change.now);
+            let owner = self.check_threepid_owner(validated, &change.user);
+            for item in spent.into_iter().chain([owner]) {
                 let gone = ChangeAccountError::ValidationGone(validated.threepid.medium);
                 transaction.add(item).or(gone);
             }
