@@ -6,7 +6,11 @@ use anyhow::Context;
 use clap::Parser;
 use gatehouse_admin::{Admin, Cli, Report, environment::Environment, services::Services};
 use shared::{
-    aws::http_client, clock::SystemClock, config::read_keys, rng::SystemRng, store::Store,
+    aws::http_client,
+    clock::SystemClock,
+    config::{Config, read_keys},
+    rng::SystemRng,
+    store::Store,
 };
 
 fn main() -> ExitCode {
@@ -45,6 +49,7 @@ async fn admin(show_progress: bool) -> anyhow::Result<Admin> {
         .http_client(http_client())
         .load()
         .await;
+    Config::check_encoding(std::env::vars_os()).context("the settings are invalid")?;
     let environment = environment().with_secrets(&aws).await?;
     let (keys, tables) =
         read_keys(|name| environment.get(name)).context("the settings are invalid")?;
@@ -67,7 +72,7 @@ async fn admin(show_progress: bool) -> anyhow::Result<Admin> {
     })
 }
 
-/// Variables that are not UTF-8 are ignored, because every valid setting of Gatehouse is UTF-8.
+/// Variables that are not UTF-8 are left out: a setting that is not UTF-8 is an error before this.
 fn environment() -> Environment {
     let variables = std::env::vars_os();
     Environment::of(
