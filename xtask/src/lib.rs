@@ -29,6 +29,7 @@ pub fn generate(root: &Path) -> Result<Vec<File>> {
     let mut files = vec![
         template::file(root, &functions)?,
         lists::endpoints(&functions)?,
+        lists::allowed_methods(&functions),
     ];
     files.extend(lists::blocks(root, &functions)?);
     files.extend(docs::pages(root, &functions)?);

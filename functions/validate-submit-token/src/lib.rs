@@ -8,7 +8,7 @@
 //!   `GATEHOUSE_EMAIL_LINK=direct`, the link validates the address immediately, except for a password reset.
 //! - A code in the query validates the address, as at an identity server.
 //!
-//! `HEAD` is not supported.
+//! `HEAD` validates nothing, whatever the setting is.
 
 use std::sync::Arc;
 
@@ -75,7 +75,7 @@ async fn page(
         token: &submitted.token,
     };
     Ok(
-        match threepid_validation::open_link(app, &token, request.network).await {
+        match threepid_validation::open_link(app, &token, request.network, request.is_head).await {
             Ok(LinkOutcome::NeedsConfirmation(session)) => {
                 validation_pages::confirmation_page(app, &submitted, &session)
             }

@@ -116,6 +116,7 @@ pub fn html(status: StatusCode, page: &impl Template, allowed: Allowed<'_>) -> R
         content: Content::Html { page, policy },
         retry_after: None,
         location: None,
+        allow: None,
     }
 }
 

@@ -78,13 +78,17 @@ pub fn requires_confirmation(config: &Config, purpose: ValidationPurpose) -> boo
     purpose == ValidationPurpose::Reset || link != Some(EmailLink::Direct)
 }
 
-/// Handles a browser request for a link or with a code in its query.
+/// Handles a browser request for a link or with a code in its query. A HEAD request only finds the session.
 pub async fn open_link(
     app: &App,
     token: &SubmittedToken<'_>,
     network: ClientNetwork,
+    is_head: bool,
 ) -> Result<LinkOutcome, SubmitError> {
     let row = find(app, token, network).await?;
+    if is_head {
+        return Ok(LinkOutcome::NeedsConfirmation(matched(app, &row, token)));
+    }
     if row.threepid.medium == Medium::Email && requires_confirmation(&app.config, row.purpose) {
         check_link_token(app, &row, token)?;
         let session = matched(app, &row, token);
