@@ -3,6 +3,7 @@
 //! The checks are the same for AWS and for the embedded services. If a service does not implement a call,
 //! the check is skipped. The embedded services implement only a few calls.
 
+mod captcha;
 mod checks;
 mod clock;
 mod keys;
@@ -25,6 +26,7 @@ pub(crate) async fn run(admin: &Admin) -> Report {
     checks.extend(keys::check(admin).await);
     checks.extend(mail::check(admin).await);
     checks.extend(sms::check(admin).await);
+    checks.extend(captcha::check(&admin.environment).await);
     report(&checks)
 }
 
