@@ -20,7 +20,7 @@ use shared::{
 /// Handles the request. An error is returned as a page too, because a browser shows the response (HTTP-28).
 pub async fn handle(app: Arc<App>, request: Request) -> Result<Response, Rejection> {
     match page(&app, &request).await {
-        Err(Rejection::Error(error)) => Ok(pages::error(&app.config, &error)),
+        Err(Rejection::Error(error)) => Ok(pages::error_with_reload(&app.config, &error)),
         other => other,
     }
 }
@@ -39,12 +39,25 @@ async fn page(app: &App, request: &Request) -> Result<Response, Rejection> {
         ));
     };
     let stage = stage(&request.path);
-    let (charged, visit) = tokio::join!(
-        limits::consume(app, Limit::FallbackPage, request.network),
-        fallback::visit(app, &stage, session)
-    );
-    charged?;
-    let Some(visit) = visit? else {
+    let reloads = reloads(request);
+    let visit = if reloads > 0 {
+        let visit = fallback::visit(app, &stage, session).await?;
+        // The network pays for a reload if there is no page that waits.
+        if visit.as_ref().is_some_and(|visit| visit.waits(app)) {
+            limits::consume(app, Limit::WaitingPage, session).await?;
+        } else {
+            limits::consume(app, Limit::FallbackPage, request.network).await?;
+        }
+        visit
+    } else {
+        let (charged, visit) = tokio::join!(
+            limits::consume(app, Limit::FallbackPage, request.network),
+            fallback::visit(app, &stage, session)
+        );
+        charged?;
+        visit?
+    };
+    let Some(visit) = visit else {
         let text = "The session of this page is unknown or has expired. Start again in your app.";
         let status = StatusCode::NOT_FOUND;
         return Ok(pages::message(&app.config, status, "Not found", text));
@@ -53,7 +66,16 @@ async fn page(app: &App, request: &Request) -> Result<Response, Rejection> {
         let form = Query::of_form(&request.body)?;
         return visit.submit(app, &form, request.network).await;
     }
-    visit.show(app).await
+    visit.show(app, reloads).await
+}
+
+/// How often the page has reloaded itself.
+fn reloads(request: &Request) -> usize {
+    let number = request.query.get(fallback::RELOADS);
+    let number = number.filter(|_| request.method == Method::GET);
+    number
+        .and_then(|number| number.parse().ok())
+        .unwrap_or_default()
 }
 
 /// The `{type}` of the path, decoded (UIA-74).

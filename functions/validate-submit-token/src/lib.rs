@@ -33,7 +33,7 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
     if request.method == Method::GET {
         return Ok(match page(&app, &request, medium).await {
             Ok(page) => page,
-            Err(error) => pages::error(&app.config, &error),
+            Err(error) => pages::error_with_reload(&app.config, &error),
         });
     }
     let body = Body::parse(&request.body)?;
@@ -80,6 +80,9 @@ async fn page(
                 validation_pages::confirmation_page(app, &submitted, &session)
             }
             Ok(LinkOutcome::Validated(session)) => validation_pages::validated_page(app, session),
+            Err(error @ (SubmitError::Limit(_) | SubmitError::Store(_))) => {
+                return Err(error.into());
+            }
             Err(error) => validation_pages::error_page(app, error),
         },
     )
