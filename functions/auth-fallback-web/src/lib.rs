@@ -39,23 +39,22 @@ async fn page(app: &App, request: &Request) -> Result<Response, Rejection> {
         ));
     };
     let stage = stage(&request.path);
-    let reloads = reloads(request);
-    let visit = if reloads > 0 {
-        let visit = fallback::visit(app, &stage, session).await?;
-        // The network pays for a reload if there is no page that waits.
-        if visit.as_ref().is_some_and(|visit| visit.waits(app)) {
-            limits::consume(app, Limit::WaitingPage, session).await?;
-        } else {
-            limits::consume(app, Limit::FallbackPage, request.network).await?;
-        }
-        visit
-    } else {
+    let visit = if request.method == Method::POST {
         let (charged, visit) = tokio::join!(
             limits::consume(app, Limit::FallbackPage, request.network),
             fallback::visit(app, &stage, session)
         );
         charged?;
         visit?
+    } else {
+        let visit = fallback::visit(app, &stage, session).await?;
+        // A page that waits reloads itself, so that the pages of several people would use up the quota of a network.
+        if visit.as_ref().is_some_and(|visit| visit.waits(app)) {
+            limits::consume(app, Limit::WaitingPage, session).await?;
+        } else {
+            limits::consume(app, Limit::FallbackPage, request.network).await?;
+        }
+        visit
     };
     let Some(visit) = visit else {
         let text = "The session of this page is unknown or has expired. Start again in your app.";
@@ -66,16 +65,9 @@ async fn page(app: &App, request: &Request) -> Result<Response, Rejection> {
         let form = Query::of_form(&request.body)?;
         return visit.submit(app, &form, request.network).await;
     }
-    visit.show(app, reloads).await
-}
-
-/// How often the page has reloaded itself.
-fn reloads(request: &Request) -> usize {
-    let number = request.query.get(fallback::RELOADS);
-    let number = number.filter(|_| request.method == Method::GET);
-    number
-        .and_then(|number| number.parse().ok())
-        .unwrap_or_default()
+    let reloads = request.query.get(fallback::RELOADS);
+    let reloads = reloads.and_then(|number| number.parse().ok());
+    visit.show(app, reloads.unwrap_or_default()).await
 }
 
 /// The `{type}` of the path, decoded (UIA-74).

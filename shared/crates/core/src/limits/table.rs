@@ -37,8 +37,8 @@ pub enum Limit {
     Guest,
     /// Fallback pages that are opened or submitted.
     FallbackPage,
-    /// Fallback pages that wait and reload themselves, by session, so that sessions that wait do not use up the quota
-    /// of their network.
+    /// Fallback pages that are opened or reload themselves while they wait for a link, by session, so that they do not
+    /// use up the quota of their network.
     WaitingPage,
     /// Requests for a validation message, whether one is sent or not.
     RequestToken,
@@ -134,7 +134,7 @@ pub const LIMITS: [LimitRow; 34] = [
     row(Limit::Refresh, "refresh", "network", (60, 2), "each `POST /refresh`"),
     row(Limit::Guest, "guest", "network", (10, MINUTE), "each `POST /register?kind=guest`"),
     row(Limit::FallbackPage, "fallback-page", "network", (60, 2), "each fallback page that is opened or submitted"),
-    row(Limit::WaitingPage, "waiting-page", "UIA session", (20, 5), "each reload by itself of a fallback page that waits for a link"),
+    row(Limit::WaitingPage, "waiting-page", "UIA session", (20, 5), "each time that a fallback page is opened or reloads itself while it waits for a link"),
     row(Limit::RequestToken, "request-token", "network", (60, 2), "each `requestToken` request, whether a message is sent or not"),
     row(Limit::SubmitToken, "submit-token", "network", (60, 2), "each `submitToken` or `confirm` request"),
     row(Limit::IdServer, "id-server", "network", (60, 2), "`POST /account/3pid/bind`, `POST /account/3pid/unbind`, and each request to an identity server about a delegated validation"),

@@ -88,8 +88,7 @@ pub(super) fn form(stage: StageType, config: &Config, session: &SessionState) ->
         (_, None) => Form {
             text: "Please enter your e-mail address. We will send a link to it.".into(),
             fields: vec![Field {
-                // `inputmode` shows the right keyboard. A field of type `email` would reject a space at the end.
-                help: "type=\"text\" inputmode=\"email\" autocomplete=\"email\" autocapitalize=\"none\" spellcheck=\"false\"",
+                help: "type=\"email\" autocomplete=\"email\"",
                 is_kept: true,
                 ..Field::text("email", "E-mail address")
             }],
