@@ -3,6 +3,7 @@
 //! The checks are the same for AWS and for the embedded services. If a service does not implement a call,
 //! the check is skipped. The embedded services implement only a few calls.
 
+mod captcha;
 mod checks;
 mod clock;
 mod connection;
@@ -40,6 +41,7 @@ pub(crate) async fn run(admin: &Admin) -> anyhow::Result<Report> {
             results.add(mail::check(admin).await)?;
             results.add(sms::check(admin).await)?;
             results.add(sms_countries::check(admin).await)?;
+            results.add(captcha::check(&admin.environment).await)?;
         }
     }
     Ok(results.report())

@@ -135,6 +135,14 @@ impl Function {
         !self.routes.is_empty()
     }
 
+    /// The whole paths with the methods that API Gateway passes to the function.
+    pub(crate) fn served_paths(&self) -> impl Iterator<Item = (String, Vec<&str>)> {
+        self.routes.iter().flat_map(|route| {
+            let paths = route.paths().into_iter();
+            paths.map(|path| (path, route.served()))
+        })
+    }
+
     /// The whole paths with their methods, in the order of the declaration.
     pub(crate) fn paths(&self) -> impl Iterator<Item = (String, &[String])> {
         self.routes.iter().flat_map(|route| {

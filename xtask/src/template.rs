@@ -140,7 +140,7 @@ fn paths(functions: &[Function]) -> Vec<String> {
             for path in route.paths() {
                 lines.push(format!("{path}:"));
                 lines.push("  <<: *path".to_owned());
-                for method in &route.methods {
+                for method in route.served() {
                     let method = method.to_lowercase();
                     if is_first {
                         lines.push(format!("  {method}: &{stem}"));

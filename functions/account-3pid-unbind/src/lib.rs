@@ -34,7 +34,8 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
     let medium =
         Medium::parse(&medium).ok_or_else(|| invalid("`medium` must be `email` or `msisdn`"))?;
     let address: String = body.required("address")?;
-    if !identity_servers::is_address(&address) {
+    let address = threepids::trim(&address);
+    if !identity_servers::is_address(address) {
         return Err(invalid("`address` is not a valid address").into());
     }
     // IDS-02, IDS-03
@@ -44,7 +45,7 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
     };
     // IDS-13 to IDS-17, IDS-20
     let user = caller.localpart();
-    let result = identity_servers::unbind(&app, user, medium, &address, server).await?;
+    let result = identity_servers::unbind(&app, user, medium, address, server).await?;
     Ok(HttpResponse::ok(&Response {
         id_server_unbind_result: result,
     }))

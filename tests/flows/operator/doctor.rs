@@ -16,9 +16,12 @@ use shared::{
 };
 use test_support::{NOW, TestServer};
 
-use crate::flows::support::{
-    run_operator,
-    threepid_helpers::{MAIL, SMS},
+use crate::flows::{
+    support::{
+        run_operator,
+        threepid_helpers::{MAIL, SMS},
+    },
+    uia::captcha::Provider,
 };
 
 /// Runs `doctor` and returns its report, and whether every check passed.
@@ -264,4 +267,34 @@ async fn wrong_settings_and_a_wrong_clock_are_reported() {
     assert_eq!(server.admin().clock.now().0, NOW);
     let (report, _) = examine(&server.admin()).await;
     assert_eq!(states(&report)["clock"], ["fail"], "{report:#}");
+}
+
+#[tokio::test]
+async fn doctor_asks_the_captcha_provider_once() {
+    let provider = Provider::answering("invalid-input-response");
+    let settings = |url: &str| {
+        [
+            ("GATEHOUSE_CAPTCHA_PROVIDER", "turnstile"),
+            ("GATEHOUSE_CAPTCHA_SITE_KEY", "site-key"),
+            ("GATEHOUSE_CAPTCHA_SECRET_KEY", "secret-key"),
+            ("GATEHOUSE_CAPTCHA_VERIFY_URL", url),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    };
+    let server = TestServer::with(&[flows("m.login.dummy")]).await;
+    let checked = async |url: &str| {
+        let admin = Admin {
+            environment: Environment::of(settings(url)),
+            ..now(&server)
+        };
+        let (report, _) = examine(&admin).await;
+        states(&report)["captcha"].clone()
+    };
+    assert_eq!(checked(&provider.url).await, ["ok"]);
+    assert_eq!(provider.forms().len(), 1);
+    let wrong_key = Provider::answering("invalid-input-secret");
+    assert_eq!(checked(&wrong_key.url).await, ["fail"]);
+    assert_eq!(checked("http://127.0.0.1:1/siteverify").await, ["warn"]);
+    let (report, _) = examine(&now(&server)).await;
+    assert_eq!(states(&report)["captcha"], ["skipped"]);
 }

@@ -104,7 +104,11 @@ impl Appservice {
             })?;
             Ok((namespace.exclusive, regex))
         };
-        let users = record.users.iter().map(compile).collect::<Result<_, _>>()?;
+        let mut users: Vec<(bool, Regex)> =
+            record.users.iter().map(compile).collect::<Result<_, _>>()?;
+        // Names are stored in lower case, so a name belongs to a namespace if any spelling of it does. The pattern as it
+        // is stays, because `[^A-Z]` matches less if case is ignored.
+        users.extend(record.users.iter().filter_map(ignoring_case));
         let sender = record.sender_localpart.to_ascii_lowercase();
         Ok(Self {
             record,
@@ -132,6 +136,16 @@ impl Appservice {
                 .iter()
                 .any(|(exclusive, regex)| *exclusive && regex.is_match(&user_id))
     }
+}
+
+/// The namespace with a pattern that ignores case, if the pattern has capital letters.
+fn ignoring_case(namespace: &NamespaceRecord) -> Option<(bool, Regex)> {
+    let has_capitals = namespace.regex.bytes().any(|b| b.is_ascii_uppercase());
+    let regex = RegexBuilder::new(&format!("^(?:{})", namespace.regex))
+        .size_limit(2 * MAX_PATTERN_BYTES)
+        .case_insensitive(true)
+        .build();
+    has_capitals.then_some((namespace.exclusive, regex.ok()?))
 }
 
 /// The application services of this server.
@@ -223,6 +237,22 @@ mod tests {
             assert!(slack.may_use(&name, &server));
             assert!(all.exclude(&name, None, &server));
             assert_eq!(slack.sender_localpart(), name.as_str());
+        }
+    }
+
+    #[test]
+    fn a_pattern_with_capitals_matches_folded_names() {
+        let all = Appservices::compile(vec![
+            record("irc", "@IRC_[A-Za-z0-9]+:example.org", true),
+            record("other", "@other_[^A-Z]+:example.org", true),
+        ])
+        .unwrap();
+        let server = ServerName::parse("example.org").unwrap();
+        for (text, id) in [("IRC_Bob", 0), ("irc_bob", 0), ("other_bob", 1)] {
+            let name = Localpart::parse(text, &server).unwrap();
+            assert!(all.exclude(&name, None, &server), "{text}");
+            assert!(all.0[id].may_use(&name, &server), "{text}");
+            assert!(!all.0[1 - id].may_use(&name, &server), "{text}");
         }
     }
 

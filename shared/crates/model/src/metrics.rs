@@ -57,6 +57,8 @@ pub enum Metric {
     MessagesFailed,
     /// Messages that could not be sent before they became useless.
     MessagesGivenUp,
+    /// Requests that the captcha provider rejected because of this server, for example because of a wrong secret key.
+    CaptchaErrors,
     /// The age of the oldest due row of the outbox since it became due, in seconds.
     OutboxOldestAge,
 }
@@ -80,6 +82,7 @@ impl Metric {
         Self::MessagesRetried,
         Self::MessagesFailed,
         Self::MessagesGivenUp,
+        Self::CaptchaErrors,
         Self::OutboxOldestAge,
     ];
 

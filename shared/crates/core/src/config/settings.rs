@@ -211,7 +211,7 @@ pub const SETTINGS: &[Setting] = &[
     row(
         "GATEHOUSE_MAIL_FROM",
         None,
-        "The sender of e-mails: `Name <address>` or an address, verified in SES. If unset, no e-mail is sent, and flows with `m.login.email.identity` are offered only if `GATEHOUSE_THREEPID_VALIDATION` is `delegated`.",
+        "The sender of e-mails: `Name <address>` or an address, verified in SES. The name may have any character, and may be in quotes. If unset, no e-mail is sent, and flows with `m.login.email.identity` are offered only if `GATEHOUSE_THREEPID_VALIDATION` is `delegated`.",
     ),
     row(
         "GATEHOUSE_SES_CONFIGURATION_SET",

@@ -39,6 +39,9 @@ pub enum Limit {
     Guest,
     /// Fallback pages that are opened or submitted.
     FallbackPage,
+    /// Fallback pages that are opened or reload themselves while they wait for a link, by session, so that they do not
+    /// use up the quota of their network.
+    WaitingPage,
     /// Requests for a validation message, whether one is sent or not.
     RequestToken,
     /// Submissions of a code or a link's token.
@@ -140,7 +143,7 @@ impl LimitRow {
 
 /// All limits. The table in the documentation is generated from this table.
 #[rustfmt::skip] // One line per limit, so that the limits can be compared.
-pub const LIMITS: [LimitRow; 38] = [
+pub const LIMITS: [LimitRow; 39] = [
     row(Limit::Register, "register", "network", (240, 1), "each `POST /register` of an ordinary user"),
     row(Limit::Available, "available", "network", (60, 1), "each `GET /register/available`"),
     row(Limit::RegistrationToken, "registration-token", "network", (10, MINUTE), "each check of a registration token, by its validity endpoint or in the UIA stage; refunded if the token is valid"),
@@ -155,6 +158,7 @@ pub const LIMITS: [LimitRow; 38] = [
     row(Limit::Refresh, "refresh", "network", (60, 2), "each `POST /refresh`"),
     row(Limit::Guest, "guest", "network", (10, MINUTE), "each `POST /register?kind=guest`"),
     row(Limit::FallbackPage, "fallback-page", "network", (60, 2), "each fallback page that is opened or submitted"),
+    row(Limit::WaitingPage, "waiting-page", "UIA session", (20, 5), "each time that a fallback page is opened or reloads itself while it waits for a link"),
     row(Limit::RequestToken, "request-token", "network", (60, 2), "each `requestToken` request, whether a message is sent or not"),
     row(Limit::SubmitToken, "submit-token", "network", (60, 2), "each `submitToken` or `confirm` request"),
     row(Limit::IdServer, "id-server", "network", (60, 2), "`POST /account/3pid/bind`, `POST /account/3pid/unbind`, and each request to an identity server about a delegated validation"),

@@ -74,6 +74,11 @@ impl Store {
             return Ok(decision);
         };
         let limit = now + gcra.tolerance;
+        if arrival.0 > limit + cost {
+            return self
+                .cap_bucket(bucket, arrival, Timestamp(limit + cost))
+                .await;
+        }
         if arrival.0 > limit {
             return Ok(decision);
         }
@@ -87,6 +92,26 @@ impl Store {
             empty_at: limit + cost,
         };
         self.update_bucket(bucket, add).await
+    }
+
+    /// Sets a TAT that no number of requests can reach to the highest possible TAT. A server with a clock ahead of time
+    /// has written it, and would otherwise lock the client out until that time.
+    async fn cap_bucket(
+        &self,
+        bucket: &str,
+        seen: Timestamp,
+        highest: Timestamp,
+    ) -> Result<LimitDecision, StoreError> {
+        let request = self
+            .bucket(bucket)
+            .update_expression("SET tat = :highest, #ttl = :ttl")
+            .condition_expression("tat = :seen")
+            .expression_attribute_names("#ttl", "ttl")
+            .expression_attribute_values(":highest", number(highest.0))
+            .expression_attribute_values(":seen", number(seen.0))
+            .expression_attribute_values(":ttl", number(Timestamp(highest.0 + KEEP_MS).seconds()));
+        self.update_item(request).await?;
+        Ok(LimitDecision::Exceeded { arrival: highest })
     }
 
     /// Refunds one request. The TTL does not change: the bucket is empty earlier than it was before.
@@ -124,7 +149,12 @@ impl Store {
         if written.is_written_as("holder", holder) {
             return Ok(LimitDecision::Allowed);
         }
-        decision(written)
+        match decision(written)? {
+            LimitDecision::Exceeded { arrival: seen } if seen.0 > arrival => {
+                self.cap_bucket(bucket, seen, Timestamp(arrival)).await
+            }
+            other => Ok(other),
+        }
     }
 
     /// Marks the network that a bucket belongs to as known until a time.
