@@ -12,7 +12,7 @@ use shared::{
     error::{ErrorCode, MatrixError, Rejection},
     http::{Body, Request as HttpRequest, Response as HttpResponse},
     identity_servers::{self, UnbindResult},
-    threepids::Medium,
+    threepids::{self, Medium},
     tokens::TokenLimits,
 };
 

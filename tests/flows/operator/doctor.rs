@@ -85,7 +85,6 @@ async fn doctor_passes_on_a_new_deployment_and_skips_some_checks() {
         "text messages",
         "spending on text messages",
         "text messages to GB",
-        "text messages to US",
         "numbers and sender IDs",
         "delivery status of text messages",
     ] {
