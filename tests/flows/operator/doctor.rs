@@ -18,7 +18,7 @@ use test_support::{NOW, TestServer};
 
 use crate::flows::{
     support::{
-        run_operator,
+        flows, run_operator,
         threepid_helpers::{MAIL, SMS},
     },
     uia::captcha::Provider,
