@@ -9,7 +9,7 @@ pub use gatehouse_core::{
     passwords, security_notifications, threepid_validation, threepids, tokens,
 };
 pub use gatehouse_http::{
-    account_threepids, credentials, devices, error, http, lambda, pages, request_token,
+    account_threepids, callers, credentials, devices, error, http, lambda, pages, request_token,
     threepid_creds, uia, validation_pages,
 };
 pub use gatehouse_model::opaque_debug;

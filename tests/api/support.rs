@@ -14,7 +14,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use serde_json::{Value, json};
 use test_support::{PASSWORD, Reply, TestServer};
 
-pub(crate) use self::endpoints::ENDPOINTS;
+pub(crate) use self::endpoints::{ENDPOINTS, WITHOUT_LIMIT};
 
 /// The endpoint that returns the user of an access token.
 pub(crate) const WHOAMI: &str = "/_matrix/client/v3/account/whoami";

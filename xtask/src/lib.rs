@@ -29,7 +29,12 @@ pub fn generate(root: &Path) -> Result<Vec<File>> {
     let functions = declaration::read_all(root)?;
     let template = template::file(root, &functions)?;
     let costs = costs::page(root, &functions, &template)?;
-    let mut files = vec![template, lists::endpoints(&functions)?, costs];
+    let mut files = vec![
+        template,
+        lists::endpoints(&functions)?,
+        lists::allowed_methods(&functions),
+        costs,
+    ];
     files.extend(lists::blocks(root, &functions)?);
     files.extend(docs::pages(root, &functions)?);
     Ok(files)

@@ -70,6 +70,8 @@ pub(crate) enum Sms {
 pub(crate) struct ServerInfo<'a> {
     /// The server name, with its port if it has one.
     pub(crate) name: &'a str,
+    /// The URL of the pages that ask for codes.
+    pub(crate) public_url: &'a str,
     /// Whether users can set a new password by e-mail.
     pub(crate) password_reset: bool,
 }
@@ -186,13 +188,29 @@ const fn purpose_kind(purpose: ValidationPurpose) -> &'static str {
 }
 
 impl ServerInfo<'_> {
-    /// The server name without its port. Phones offer a code only to pages of this host.
+    /// The host to whose pages phones offer the code: the server name without its port, if it is the host of the pages or
+    /// a parent domain of it, or else the host of the pages.
     fn host(&self) -> &str {
-        match self.name.rsplit_once(':') {
-            Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host,
-            _ => self.name,
-        }
+        let name = without_port(self.name);
+        let page = page_host(self.public_url);
+        let is_parent = page
+            .strip_suffix(name)
+            .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
+        if is_parent { name } else { page }
     }
+}
+
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host,
+        _ => host,
+    }
+}
+
+/// The host of a URL, without its port.
+fn page_host(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    without_port(rest.split(['/', '?', '#']).next().unwrap_or(rest))
 }
 
 #[cfg(test)]

@@ -128,7 +128,7 @@ mod tests {
         let register = "/_matrix/client/v3/register";
         assert_eq!(route("POST", register), format!("{register} Register {{}}"));
         assert_eq!(
-            route("HEAD", register),
+            route("PATCH", register),
             format!("{register} Unrecognized {{}}")
         );
         assert_eq!(route("OPTIONS", register), format!("{register} mock {{}}"));

@@ -21,6 +21,7 @@ const NOTICES: [Notice; 4] = [
 const fn server_named(name: &str) -> ServerInfo<'_> {
     ServerInfo {
         name,
+        public_url: "https://matrix.students.example.org",
         password_reset: true,
     }
 }
@@ -260,18 +261,48 @@ fn a_text_message_fits_into_one_sms() {
     }
 }
 
-/// Phones offer a code only to pages of the host on the last line.
+/// Phones offer a code only to pages of the host on the last line, and of its subdomains.
 #[test]
-fn a_code_is_bound_to_the_host_on_the_last_line() {
-    for sms in codes() {
-        for (server, last) in [
-            ("example.org", "@example.org #012345"),
-            ("example.org:8448", "@example.org #012345"),
-            ("[2001:db8::1]", "@[2001:db8::1] #012345"),
-            ("[2001:db8::1]:8448", "@[2001:db8::1] #012345"),
-        ] {
-            let written = sms.render(server_named(server)).unwrap();
-            assert_eq!(written.lines().last(), Some(last));
+fn a_code_is_bound_to_the_host_of_the_pages() {
+    for (name, public_url, host) in [
+        ("example.org", "https://example.org", "example.org"),
+        ("example.org", "https://matrix.example.org", "example.org"),
+        (
+            "example.org:8448",
+            "https://matrix.example.org:8448/x",
+            "example.org",
+        ),
+        (
+            "example.org",
+            "https://accounts.example.net",
+            "accounts.example.net",
+        ),
+        (
+            "example.org",
+            "https://accounts.example.net:8443/a",
+            "accounts.example.net",
+        ),
+        ("example.org", "https://badexample.org", "badexample.org"),
+        (
+            "chat.example.org",
+            "https://accounts.example.org",
+            "accounts.example.org",
+        ),
+        ("[2001:db8::1]", "https://[2001:db8::1]", "[2001:db8::1]"),
+        (
+            "[2001:db8::1]:8448",
+            "https://[2001:db8::1]:8448",
+            "[2001:db8::1]",
+        ),
+    ] {
+        for sms in codes() {
+            let server = ServerInfo {
+                public_url,
+                ..server_named(name)
+            };
+            let written = sms.render(server).unwrap();
+            let last = format!("@{host} #012345");
+            assert_eq!(written.lines().last(), Some(&*last));
             assert!(!written.ends_with('\n'), "{written:?}");
         }
     }

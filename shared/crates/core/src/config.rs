@@ -8,17 +8,18 @@ mod flows;
 mod identity_servers;
 mod messages;
 mod parse;
+mod sender;
 mod settings;
 mod well_known;
 
-use std::{fmt, time::Duration};
+use std::{ffi::OsString, fmt, time::Duration};
 
 use regex_lite::Regex;
 
 pub use flows::{CaptchaConfig, CaptchaProvider, Flow, Policies};
 pub use identity_servers::{IdServerApi, IdentityServers, Validation};
 pub use messages::{AddressPolicy, EmailLink, MailConfig, Privacy, SmsConfig, SmsNumbers};
-pub use parse::parse_duration;
+pub use parse::{LONGEST_DURATION, parse_duration};
 pub use settings::{SETTINGS, Setting};
 pub use well_known::WellKnown;
 
@@ -201,6 +202,38 @@ impl Config {
         }
     }
 
+    /// Checks environment variables: fails like [`Config::check_encoding`] and [`Config::unknown_settings`].
+    pub fn check_environment(
+        variables: impl Iterator<Item = (OsString, OsString)> + Clone,
+    ) -> Result<(), ConfigErrors> {
+        let names = variables
+            .clone()
+            .map(|(name, _)| name.to_string_lossy().into_owned());
+        match (
+            Self::check_encoding(variables),
+            Self::unknown_settings(names),
+        ) {
+            (Err(encoding), Err(unknown)) => Err(encoding.and(unknown)),
+            (encoding, unknown) => encoding.and(unknown),
+        }
+    }
+
+    /// Fails with the settings whose value is not valid UTF-8. They would be treated as unset.
+    pub fn check_encoding(
+        variables: impl Iterator<Item = (OsString, OsString)>,
+    ) -> Result<(), ConfigErrors> {
+        let invalid: Vec<_> = variables
+            .map(|(name, value)| (name.to_string_lossy().into_owned(), value))
+            .filter(|(name, value)| name.starts_with("GATEHOUSE_") && value.to_str().is_none())
+            .map(|(name, _)| format!("{name}: is not valid UTF-8"))
+            .collect();
+        if invalid.is_empty() {
+            Ok(())
+        } else {
+            Err(ConfigErrors(invalid))
+        }
+    }
+
     /// The registration flows that are offered. Empty if registration is closed.
     pub fn flows(&self) -> &[Flow] {
         match &self.registration {
@@ -314,6 +347,23 @@ pub fn read_passwords(
         (Some(config), errors) if errors.is_empty() => Ok(config),
         (_, errors) => Err(ConfigErrors(errors)),
     }
+}
+
+/// Reads the captcha provider, if there is one.
+pub fn read_captcha(
+    lookup: impl Fn(&str) -> Option<String>,
+) -> Result<Option<CaptchaConfig>, ConfigErrors> {
+    let mut raw = parse::Raw::new(&lookup);
+    let captcha = flows::read_captcha(&mut raw);
+    match raw.into_errors() {
+        errors if errors.is_empty() => Ok(captcha),
+        errors => Err(ConfigErrors(errors)),
+    }
+}
+
+/// The address of a sender of e-mails in the format of `GATEHOUSE_MAIL_FROM`.
+pub fn sender_address(text: &str) -> Option<String> {
+    sender::header(text).map(|header| sender::address(&header).to_owned())
 }
 
 /// Reads the pepper of the server that users are imported from, if set.

@@ -223,14 +223,26 @@ where
     let app = Arc::clone(&observer.app);
     let call = observer.call(request.lambda_context_ref());
     let request = from_event(&app.config, request);
-    let id = request.id.clone();
-    let span = tracing::info_span!("request", request.id = id, trace.id = call.trace, http.method = %request.method, http.route = request.resource);
+    let (id, is_head) = (request.id.clone(), request.is_head);
+    let method = if is_head {
+        "HEAD"
+    } else {
+        request.method.as_str()
+    }
+    .to_owned();
+    let span = tracing::info_span!(
+        "request",
+        request.id = id,
+        trace.id = call.trace,
+        http.method = method,
+        http.route = request.resource
+    );
     let mut fields = Map::new();
     let mut add_field = |name: &str, value: Value| {
         fields.insert(name.to_owned(), value);
     };
     add_field("request.id", id.as_str().into());
-    add_field("http.method", request.method.as_str().into());
+    add_field("http.method", method.into());
     add_field("http.route", request.resource.as_str().into());
     let outcome = call.meter.measure(async {
         if is_other_path(&request) {
@@ -257,7 +269,7 @@ where
     }
     call.meter.answered(response.status.as_u16());
     call.log("answered", fields);
-    into_event(response)
+    into_event(response, is_head)
 }
 
 /// Whether the path has a trailing slash, which makes it another path (HTTP-24). API Gateway ignores the slash: it
@@ -296,7 +308,11 @@ fn from_event(config: &Config, request: lambda_http::Request) -> Request {
         .unwrap_or(IpAddr::from([0, 0, 0, 0]));
     Request {
         network: ClientNetwork::behind(peer, &parts.headers, &config.trusted_proxies),
-        method: parts.method,
+        is_head: parts.method == Method::HEAD,
+        method: match parts.method {
+            Method::HEAD => Method::GET,
+            method => method,
+        },
         path,
         resource: resource.unwrap_or_default(),
         query,
@@ -325,9 +341,11 @@ fn pairs(map: &QueryMap) -> Query {
         .collect()
 }
 
-fn into_event(response: Response) -> ::http::Response<Body> {
+/// The response for API Gateway. The response to a HEAD request has the headers of GET and no body (RFC 9110).
+fn into_event(response: Response, is_head: bool) -> ::http::Response<Body> {
     let headers = response.headers();
     let body = match response.content {
+        _ if is_head => Body::Empty,
         Content::Json(text) | Content::Html { page: text, .. } => Body::Text(text),
     };
     let mut out = ::http::Response::new(body);

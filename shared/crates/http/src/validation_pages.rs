@@ -119,6 +119,12 @@ pub fn not_me_page(app: &App) -> Response {
 /// help the user.
 pub fn error_page(app: &App, error: SubmitError) -> Response {
     match error {
+        SubmitError::Spent => pages::message(
+            &app.config,
+            StatusCode::OK,
+            "Thank you",
+            "This address is confirmed. There is nothing else to do.",
+        ),
         SubmitError::Unknown | SubmitError::Expired | SubmitError::Incorrect => pages::message(
             &app.config,
             StatusCode::BAD_REQUEST,

@@ -57,13 +57,15 @@ pub enum Metric {
     MessagesFailed,
     /// Messages that could not be sent before they became useless.
     MessagesGivenUp,
+    /// Requests that the captcha provider rejected because of this server, for example because of a wrong secret key.
+    CaptchaErrors,
     /// The age of the oldest due row of the outbox since it became due, in seconds.
     OutboxOldestAge,
 }
 
 impl Metric {
     /// All metrics.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Requests,
         Self::Errors5xx,
         Self::Duration,
@@ -80,6 +82,7 @@ impl Metric {
         Self::MessagesRetried,
         Self::MessagesFailed,
         Self::MessagesGivenUp,
+        Self::CaptchaErrors,
         Self::OutboxOldestAge,
     ];
 

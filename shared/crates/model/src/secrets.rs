@@ -92,6 +92,8 @@ pub enum KeyPurpose {
     SigningKey,
     /// Hashes of user names in the log.
     LoggedUser,
+    /// Client secrets of the validation sessions of fallback pages.
+    PageSecret,
 }
 
 impl KeyPurpose {
@@ -108,6 +110,7 @@ impl KeyPurpose {
             Self::Refresh => b"gatehouse refresh",
             Self::SigningKey => b"gatehouse signing key",
             Self::LoggedUser => b"gatehouse logged user",
+            Self::PageSecret => b"gatehouse page secret",
         }
     }
 }

@@ -110,8 +110,8 @@ pub(super) fn read_captcha(raw: &mut Raw<'_>) -> Option<CaptchaConfig> {
     let verify_url = url(verify_url, provider.map(CaptchaProvider::verify_url));
     let script_url = url(script_url, provider.map(CaptchaProvider::script_url));
     let (site_key, secret_key) = (
-        raw.required(site_key),
-        raw.required("GATEHOUSE_CAPTCHA_SECRET_KEY"),
+        raw.provider_key(site_key),
+        raw.provider_key("GATEHOUSE_CAPTCHA_SECRET_KEY"),
     );
     Some(CaptchaConfig {
         provider: provider?,

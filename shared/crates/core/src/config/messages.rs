@@ -4,18 +4,25 @@ use std::{collections::BTreeSet, str::FromStr};
 
 use regex_lite::{Regex, RegexBuilder};
 
-use super::parse::Raw;
-use crate::{host_name, threepid};
+use super::{parse::Raw, sender};
+use crate::host_name;
 
 /// The settings of e-mails.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MailConfig {
-    /// The sender, in the format of the header `From`.
+    /// The sender, as the value of the header `From`.
     pub from: String,
     /// The SES configuration set, if any.
     pub configuration_set: Option<String>,
     /// The effect of the link in a validation e-mail.
     pub link: EmailLink,
+}
+
+impl MailConfig {
+    /// The address of the sender.
+    pub fn address(&self) -> &str {
+        sender::address(&self.from)
+    }
 }
 
 /// The effect of the link in a validation e-mail.
@@ -102,8 +109,8 @@ pub(super) fn read(raw: &mut Raw<'_>) -> Option<Messages> {
     let email_policy = read_policy(
         raw,
         ["GATEHOUSE_EMAIL_ALLOWED", "GATEHOUSE_EMAIL_DENIED"],
-        "must be regular expressions with an `@`, separated by spaces",
-        |text| text.contains('@'),
+        "must be regular expressions with an `@`, separated by spaces, with a domain in its ASCII form",
+        |text| text.contains('@') && text.is_ascii(),
     );
     let phone_policy = read_policy(
         raw,
@@ -155,29 +162,15 @@ fn read_mail(raw: &mut Raw<'_>) -> Option<Option<MailConfig>> {
         }
         return Some(None);
     };
-    if !is_sender(&from) {
+    let Some(from) = sender::header(&from) else {
         raw.add_error(FROM, "must be an e-mail address or `Name <address>`");
         return None;
-    }
+    };
     Some(Some(MailConfig {
         from,
         configuration_set,
         link: link?,
     }))
-}
-
-/// Whether `text` is an address, or an address in angle brackets after a name of ASCII letters, digits, spaces
-/// and ` .-_'&`.
-fn is_sender(text: &str) -> bool {
-    let address = match text.split_once('<') {
-        None => Some(text),
-        Some((name, rest)) => {
-            let is_allowed = |c: char| c.is_ascii_alphanumeric() || " .-_'&".contains(c);
-            rest.strip_suffix('>')
-                .filter(|_| name.ends_with(' ') && name.chars().all(is_allowed))
-        }
-    };
-    address.is_some_and(|address| threepid::parse_email(address).is_some())
 }
 
 #[expect(
@@ -189,10 +182,11 @@ fn read_sms(raw: &mut Raw<'_>) -> Option<Option<SmsConfig>> {
     const PRICE: &str = "GATEHOUSE_SMS_MAX_PRICE";
     let countries = raw.list(
         "GATEHOUSE_SMS_COUNTRIES",
-        "must be ISO 3166 country codes of two capital letters, separated by spaces",
+        "must be ISO 3166 country codes of two letters, separated by spaces",
         |text| {
-            let known = phonenumber::country::Id::from_str(text).is_ok();
-            (known && text.len() == 2).then(|| text.to_owned())
+            let text = text.to_ascii_uppercase();
+            let known = phonenumber::country::Id::from_str(&text).is_ok();
+            (known && text.len() == 2).then_some(text)
         },
     );
     let numbers = raw.parsed(

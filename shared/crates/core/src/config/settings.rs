@@ -19,6 +19,18 @@ const fn row(name: &'static str, default: Option<&'static str>, meaning: &'stati
     }
 }
 
+/// The name and the default of each setting. Functions use this table instead of [`SETTINGS`], so that their binaries
+/// do not contain the descriptions.
+pub(super) static DEFAULTS: [(&str, Option<&str>); SETTINGS.len()] = {
+    let mut rows = [("", None); SETTINGS.len()];
+    let mut position = 0;
+    while position < rows.len() {
+        rows[position] = (SETTINGS[position].name, SETTINGS[position].default);
+        position += 1;
+    }
+    rows
+};
+
 /// All settings. A setting without a default is required or optional, as stated in its description.
 pub const SETTINGS: &[Setting] = &[
     row(
@@ -199,7 +211,7 @@ pub const SETTINGS: &[Setting] = &[
     row(
         "GATEHOUSE_MAIL_FROM",
         None,
-        "The sender of e-mails: `Name <address>` or an address, verified in SES. If unset, no e-mail is sent, and flows with `m.login.email.identity` are offered only if `GATEHOUSE_THREEPID_VALIDATION` is `delegated`.",
+        "The sender of e-mails: `Name <address>` or an address, verified in SES. The name may have any character, and may be in quotes. If unset, no e-mail is sent, and flows with `m.login.email.identity` are offered only if `GATEHOUSE_THREEPID_VALIDATION` is `delegated`.",
     ),
     row(
         "GATEHOUSE_SES_CONFIGURATION_SET",
@@ -289,7 +301,7 @@ pub const SETTINGS: &[Setting] = &[
     row(
         "GATEHOUSE_TRUSTED_PROXIES",
         Some(""),
-        "IP addresses and CIDR ranges of trusted proxies, separated by spaces. Only these may set the client address by `X-Forwarded-For`.",
+        "IP addresses and CIDR ranges of trusted proxies, separated by spaces. Only these may set the client address by `X-Forwarded-For`, and each must append the address of its client to it.",
     ),
     row(
         "GATEHOUSE_WARM_UP",

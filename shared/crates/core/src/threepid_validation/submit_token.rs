@@ -50,6 +50,10 @@ pub enum SubmitError {
     /// The session has expired, is spent or is invalidated, or its codes are invalidated (3PID-43).
     #[error("the validation session has expired")]
     Expired,
+    /// The link is right, and its 3PID has been validated and used. The response is that of an expired session, except
+    /// on the page of the link.
+    #[error("the validated address has been used")]
+    Spent,
     /// The token is wrong (3PID-42).
     #[error("the token is wrong")]
     Incorrect,
@@ -78,13 +82,17 @@ pub fn requires_confirmation(config: &Config, purpose: ValidationPurpose) -> boo
     purpose == ValidationPurpose::Reset || link != Some(EmailLink::Direct)
 }
 
-/// Handles a browser request for a link or with a code in its query.
+/// Handles a browser request for a link or with a code in its query. A HEAD request only finds the session.
 pub async fn open_link(
     app: &App,
     token: &SubmittedToken<'_>,
     network: ClientNetwork,
+    is_head: bool,
 ) -> Result<LinkOutcome, SubmitError> {
     let row = find(app, token, network).await?;
+    if is_head {
+        return Ok(LinkOutcome::NeedsConfirmation(matched(app, &row, token)));
+    }
     if row.threepid.medium == Medium::Email && requires_confirmation(&app.config, row.purpose) {
         check_link_token(app, &row, token)?;
         let session = matched(app, &row, token);
@@ -183,10 +191,17 @@ async fn find(
     if !is_permitted {
         return Err(SubmitError::Unknown);
     }
-    if !is_active(&row, app.clock.now()) {
-        return Err(SubmitError::Expired);
+    if is_active(&row, app.clock.now()) {
+        return Ok(row);
     }
-    Ok(row)
+    let is_used = row.state == ValidationState::Spent
+        && app.clock.now() < row.expires
+        && check_link_token(app, &row, token).is_ok();
+    Err(if is_used {
+        SubmitError::Spent
+    } else {
+        SubmitError::Expired
+    })
 }
 
 fn is_link_token(app: &App, row: &ValidationRow, token: &Secret) -> bool {

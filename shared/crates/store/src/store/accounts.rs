@@ -211,9 +211,10 @@ impl Store {
             transaction.add(claim).or(taken);
         }
         for validated in &new.threepids {
-            let spent = self.spend_validation(validated, new.created);
-            let gone = CreateAccountError::ValidationGone(validated.threepid.medium);
-            transaction.add(spent).or(gone);
+            for spent in self.spend_validation(validated, new.created) {
+                let gone = CreateAccountError::ValidationGone(validated.threepid.medium);
+                transaction.add(spent).or(gone);
+            }
         }
         transaction.add_all(new.threepids.iter().map(|own| {
             self.threepid_under_owner(&own.threepid, own.validated_at, &new.localpart, new.created)

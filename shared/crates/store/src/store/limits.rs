@@ -14,7 +14,7 @@ use super::{
 };
 use crate::clock::Timestamp;
 
-/// How long TTL keeps an empty bucket, in milliseconds.
+/// How long TTL keeps a bucket after the time at which it is certain to be empty, in milliseconds.
 const KEEP_MS: i64 = 60 * 60 * 1000;
 
 /// The numbers of one request, for the two conditional updates of the store.
@@ -48,7 +48,7 @@ struct BucketUpdate {
     value: i64,
     /// The highest TAT at which the request is allowed.
     limit: i64,
-    /// The time at which the bucket will be empty, in milliseconds.
+    /// A time at which the bucket is certain to be empty, in milliseconds. TTL keeps the bucket until then.
     empty_at: i64,
 }
 
@@ -74,6 +74,11 @@ impl Store {
             return Ok(decision);
         };
         let limit = now + gcra.tolerance;
+        if arrival.0 > limit + cost {
+            return self
+                .cap_bucket(bucket, arrival, Timestamp(limit + cost))
+                .await;
+        }
         if arrival.0 > limit {
             return Ok(decision);
         }
@@ -82,12 +87,34 @@ impl Store {
             condition: "tat <= :limit",
             value: cost,
             limit,
-            empty_at: arrival.0 + cost,
+            // The condition bounds the TAT that this update writes, whatever concurrent requests have added since the
+            // bucket was read. A TTL computed from the TAT that was read could end before the bucket is empty.
+            empty_at: limit + cost,
         };
         self.update_bucket(bucket, add).await
     }
 
-    /// Refunds one request.
+    /// Sets a TAT that no number of requests can reach to the highest possible TAT. A server with a clock ahead of time
+    /// has written it, and would otherwise lock the client out until that time.
+    async fn cap_bucket(
+        &self,
+        bucket: &str,
+        seen: Timestamp,
+        highest: Timestamp,
+    ) -> Result<LimitDecision, StoreError> {
+        let request = self
+            .bucket(bucket)
+            .update_expression("SET tat = :highest, #ttl = :ttl")
+            .condition_expression("tat = :seen")
+            .expression_attribute_names("#ttl", "ttl")
+            .expression_attribute_values(":highest", number(highest.0))
+            .expression_attribute_values(":seen", number(seen.0))
+            .expression_attribute_values(":ttl", number(Timestamp(highest.0 + KEEP_MS).seconds()));
+        self.update_item(request).await?;
+        Ok(LimitDecision::Exceeded { arrival: highest })
+    }
+
+    /// Refunds one request. The TTL does not change: the bucket is empty earlier than it was before.
     pub async fn refund_limit(&self, bucket: &str, cost: i64) -> Result<(), StoreError> {
         let request = self
             .bucket(bucket)
@@ -122,7 +149,12 @@ impl Store {
         if written.is_written_as("holder", holder) {
             return Ok(LimitDecision::Allowed);
         }
-        decision(written)
+        match decision(written)? {
+            LimitDecision::Exceeded { arrival: seen } if seen.0 > arrival => {
+                self.cap_bucket(bucket, seen, Timestamp(arrival)).await
+            }
+            other => Ok(other),
+        }
     }
 
     /// Marks the network that a bucket belongs to as known until a time.

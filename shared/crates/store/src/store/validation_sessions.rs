@@ -274,23 +274,37 @@ impl Store {
     }
 
     /// Marks the session of a validated 3PID as spent, in the transaction of the operation that uses it (UIA-54). A
-    /// session of an identity server has no row yet, so this creates a row that marks the session as spent.
+    /// session of an identity server has no rows yet, so this creates two rows that mark the session as spent: one for
+    /// its ID, and one for its address and client secret.
     pub(super) fn spend_validation(
         &self,
         validated: &ValidatedThreePid,
         now: Timestamp,
+    ) -> Vec<TransactWriteItem> {
+        let Some(delegated) = &validated.delegated else {
+            return vec![self.spend_own_validation(validated, now)];
+        };
+        let (id_server, secret) = (&delegated.id_server, &delegated.client_secret);
+        let keys = [
+            keys::delegated_validation(id_server, &validated.sid),
+            keys::delegated_threepid(id_server, &validated.threepid, secret),
+        ];
+        let spent = keys.into_iter().map(|key| {
+            let spent = Item::at(key)
+                .number("schema", 1)
+                .text("state", ValidationState::Spent.as_str())
+                .number("spent", now.0)
+                .number("ttl", ttl(now.plus(LIFETIME)));
+            put(&self.validations, spent, Some("attribute_not_exists(pk)"))
+        });
+        spent.collect()
+    }
+
+    fn spend_own_validation(
+        &self,
+        validated: &ValidatedThreePid,
+        now: Timestamp,
     ) -> TransactWriteItem {
-        if let Some(delegated) = &validated.delegated {
-            let spent = Item::at(keys::delegated_validation(
-                &delegated.id_server,
-                &validated.sid,
-            ))
-            .number("schema", 1)
-            .text("state", ValidationState::Spent.as_str())
-            .number("spent", now.0)
-            .number("ttl", ttl(now.plus(LIFETIME)));
-            return put(&self.validations, spent, Some("attribute_not_exists(pk)"));
-        }
         let update = Update::builder()
             .table_name(&self.validations)
             .set_key(Some(Item::at(&validated.sid).build()))
