@@ -56,8 +56,8 @@ async fn refusals_and_idle_runs_have_their_known_cost() {
 }
 
 const REFUSALS: &str = "
-    over the limit: BatchGetItem Accounts + UpdateItem Limits + UpdateItem Limits = 1r 2w
-    schedule, nothing due: Query Outbox = 1r 0w
+    over the limit: BatchGetItem Accounts + UpdateItem Limits + UpdateItem Limits > UpdateItem Limits = 1r 3w
+    schedule, nothing due: Query Outbox = 0.5r 0w
 ";
 
 /// The estimate of docs/costs.yaml for a log line, and the number of lines of a sign-up by e-mail: one for each request,
