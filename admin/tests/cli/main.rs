@@ -131,7 +131,7 @@ fn a_wrong_command_line_has_exit_code_1_and_json_if_requested() {
         &[][..],
         &["users"],
         &["users", "show"],
-        &["users", "shwo", "alice"],
+        &["users", "display", "alice"],
         &["registration-tokens", "create", "--uses", "0"],
         &[
             "registration-tokens",

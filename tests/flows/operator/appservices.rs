@@ -163,7 +163,10 @@ async fn an_unusable_file_changes_nothing() {
             file("a", "abot", "@(?!b).*"),
             "look-around is not supported",
         ),
-        (file("a", "@abot:localhost", "@a_.*"), "`sender_localpart`"),
+        (
+            file("a", "'@abot:localhost'", "@a_.*"),
+            "`sender_localpart`",
+        ),
         (
             file("a", "abot", "@a_.*").replace("  - exclusive: true\n    regex", "  - regex"),
             "`exclusive`",

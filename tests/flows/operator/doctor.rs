@@ -247,7 +247,7 @@ async fn wrong_settings_and_a_wrong_clock_are_reported() {
     ];
     assert_eq!(of(&faults).await, ["fail", "fail"]);
     // A setting of the functions is checked without the server name too.
-    let flows = ("GATEHOUSE_REGISTRATION_FLOWS", "m.login.dumy");
+    let flows = ("GATEHOUSE_REGISTRATION_FLOWS", "m.login.other");
     assert_eq!(of(&[secret, flows]).await, ["fail"]);
     assert_eq!(of(&[secret, closed]).await, ["ok"]);
     let own = [

@@ -83,11 +83,11 @@ async fn an_error_of_the_whole_file_is_one_message() {
     };
     let header = error(
         "a.csv",
-        &format!("localpart,pasword\n{}", "bob,x\n".repeat(50_000)),
+        &format!("localpart,passhash\n{}", "bob,x\n".repeat(50_000)),
     )
     .await;
     assert!(
-        header.contains("line 1: the column `pasword` is not known; known are localpart"),
+        header.contains("line 1: the column `passhash` is not known; known are localpart"),
         "{header}"
     );
     assert!(header.len() < 400, "{header}");
