@@ -127,7 +127,11 @@ fn network(number: u32) -> IpAddr {
 }
 
 async fn start() -> TestServer {
-    TestServer::with(&[LIMITS_ON, MAIL, SMS]).await
+    let flows = (
+        "GATEHOUSE_REGISTRATION_FLOWS",
+        "m.login.dummy m.login.email.identity m.login.msisdn",
+    );
+    TestServer::with(&[LIMITS_ON, MAIL, SMS, flows]).await
 }
 
 /// The response of a page is not JSON, so the checks of `TestServer::send` do not apply.
