@@ -53,15 +53,17 @@ pub enum Metric {
     MessagesRetried,
     /// Messages that no provider will ever accept, or that an earlier attempt may already have sent.
     MessagesFailed,
-    /// Messages that could not be sent before they became useless.
+    /// Messages that could not be sent before they became useless, or that exceeded the limit of a day.
     MessagesGivenUp,
+    /// Messages that were dropped because a quota of the recipient, the block of numbers or the country was exhausted.
+    MessagesLimited,
     /// The age of the oldest due row of the outbox since it became due, in seconds.
     OutboxOldestAge,
 }
 
 impl Metric {
     /// All metrics.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Requests,
         Self::Errors5xx,
         Self::Duration,
@@ -77,6 +79,7 @@ impl Metric {
         Self::MessagesRetried,
         Self::MessagesFailed,
         Self::MessagesGivenUp,
+        Self::MessagesLimited,
         Self::OutboxOldestAge,
     ];
 

@@ -1,12 +1,14 @@
 //! Third-party identifiers (3PIDs): e-mail addresses and phone numbers in their canonical form.
 
 mod email;
+mod mailbox;
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 pub use email::parse as parse_email;
+pub use mailbox::mailbox;
 
 /// The maximum number of digits of a phone number (E.164).
 const MAX_DIGITS: usize = 15;
