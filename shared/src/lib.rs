@@ -14,7 +14,7 @@ pub use gatehouse_http::{
 };
 pub use gatehouse_model::opaque_debug;
 pub use gatehouse_model::{
-    appservices, client_network, clock, host_name, id_server_name, ids, metrics, outbox,
-    password_hash, rng, secrets, signing, stage_type, threepid, validation_session,
+    appservices, client_network, clock, format_date, host_name, id_server_name, ids, metrics,
+    outbox, password_hash, rng, secrets, signing, stage_type, threepid, validation_session,
 };
 pub use gatehouse_store::{aws, store};

@@ -58,6 +58,59 @@ impl ClientNetwork {
         }
         Self::of(client)
     }
+
+    /// The network whose [`Display`](fmt::Display) form is `text`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let address = text.strip_suffix("/64").unwrap_or(text);
+        address.parse().ok().map(Self::of)
+    }
+
+    /// The wider blocks of addresses that one subscriber may have, from the narrowest: the /56 and the /48 of an IPv6
+    /// network. An IPv4 network has none.
+    pub fn wider(self) -> Option<[AddressBlock; 2]> {
+        match self.0 {
+            IpAddr::V4(_) => None,
+            IpAddr::V6(v6) => Some([56, 48].map(|bits| AddressBlock::of(v6, bits))),
+        }
+    }
+
+    /// The widest block of addresses that one subscriber may have: the IPv4 address, or the /48 of an IPv6 network.
+    pub fn widest(self) -> AddressBlock {
+        match self.0 {
+            IpAddr::V4(_) => AddressBlock {
+                base: self.0,
+                bits: 32,
+            },
+            IpAddr::V6(v6) => AddressBlock::of(v6, 48),
+        }
+    }
+}
+
+/// A block of addresses. The text of a whole block and the text of a [`ClientNetwork`] are never equal, except for an
+/// IPv4 address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct AddressBlock {
+    base: IpAddr,
+    bits: u8,
+}
+
+impl AddressBlock {
+    fn of(address: Ipv6Addr, bits: u8) -> Self {
+        let base = u128::from(address) & !(u128::MAX >> bits);
+        Self {
+            base: IpAddr::V6(Ipv6Addr::from(base)),
+            bits,
+        }
+    }
+}
+
+impl fmt::Display for AddressBlock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.base {
+            IpAddr::V4(v4) => v4.fmt(f),
+            IpAddr::V6(v6) => write!(f, "{v6}/{}", self.bits),
+        }
+    }
 }
 
 /// The address in an entry of `X-Forwarded-For`: an IPv4 or IPv6 address, which some proxies write with a port, with a
@@ -279,6 +332,24 @@ mod tests {
     fn ipv6_clients_are_grouped_by_their_64_bit_prefix() {
         assert_eq!(behind("2001:db8:1:2:3:4:5:6", "", ""), "2001:db8:1:2::/64");
         assert_eq!(behind("::ffff:192.0.2.1", "", ""), "192.0.2.1");
+    }
+
+    #[test]
+    fn a_network_has_wider_blocks_and_a_text_that_can_be_parsed() {
+        let network = |text: &str| ClientNetwork::of(text.parse().unwrap());
+        let v6 = network("2001:db8:1:2345:6::7");
+        let wider = v6.wider().unwrap().map(|block| block.to_string());
+        assert_eq!(wider, ["2001:db8:1:2300::/56", "2001:db8:1::/48"]);
+        assert_eq!(v6.widest().to_string(), "2001:db8:1::/48");
+        let v4 = network("192.0.2.1");
+        assert_eq!(
+            (v4.wider(), v4.widest().to_string()),
+            (None, v4.to_string())
+        );
+        for network in [v4, v6] {
+            assert_eq!(ClientNetwork::parse(&network.to_string()), Some(network));
+        }
+        assert_eq!(ClientNetwork::parse("192.0.2"), None);
     }
 
     #[test]
