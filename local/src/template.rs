@@ -313,7 +313,7 @@ fn table(id: &str, properties: &Value) -> Result<Table> {
         "KeySchema",
     ]
     .into_iter()
-    .filter_map(|name| Some((name.to_owned(), properties.get(name)?.clone())))
+    .filter_map(|name| Some((name.to_owned(), if_condition_holds(properties.get(name)?).clone())))
     .chain(properties.get("StreamSpecification").map(stream))
     .collect();
     Ok(Table {
@@ -323,6 +323,11 @@ fn table(id: &str, properties: &Value) -> Result<Table> {
         ttl,
         definition,
     })
+}
+
+/// The value of a property if its condition holds: no local table is part of a first deployment that may fail.
+fn if_condition_holds(value: &Value) -> &Value {
+    value["Fn::If"].get(1).unwrap_or(value)
 }
 
 /// The stream for `CreateTable`. `CloudFormation` has no `StreamEnabled`, because a specified stream is enabled.

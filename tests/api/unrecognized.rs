@@ -140,7 +140,7 @@ async fn http_24_a_trailing_slash_makes_another_path() {
     for (path, own) in ENDPOINTS {
         for path in [format!("{path}/"), format!("{path}//"), format!("/{path}")] {
             // The path of the keys is served in both forms, because some clients add a slash to it.
-            if ENDPOINTS.iter().any(|(served, _)| *served == path) {
+            if path == "/_matrix/key/v2/server/" {
                 continue;
             }
             let reply = server.send(request(own[0], &path, &[], b"{}")).await;

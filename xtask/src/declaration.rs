@@ -31,8 +31,7 @@ struct Members {
     reverse_proxy: bool,
     /// Memory in MB. A function with 1769 MB has one whole vCPU.
     memory: u32,
-    /// Whether requests hash passwords. For such functions, concurrency can be reserved, and an alarm reports
-    /// throttling.
+    /// Whether requests hash passwords. For such functions, concurrency can be reserved.
     #[serde(default)]
     hashes_passwords: bool,
     /// Seconds, if the value in infra/globals.yaml does not fit.
@@ -179,16 +178,32 @@ pub(crate) fn read_all(root: &Path) -> Result<Vec<Function>> {
     Ok(functions)
 }
 
-/// Returns an error if a path is in two route lines, because the OpenAPI document has each path once.
+/// Returns an error if API Gateway would reject the paths. A path may be in one route line only, because the OpenAPI
+/// document has each path once. API Gateway ignores a trailing slash, and a segment has at most one parameter beside
+/// its literal values, with the same name in all paths.
 fn ensure_paths_are_unique(functions: &[Function]) -> Result<()> {
     let mut known = BTreeSet::new();
+    let mut parameters = BTreeMap::new();
     for function in functions {
         for (path, _) in function.paths() {
+            let file = format!("functions/{}/function.yaml", function.stem);
             ensure!(
-                known.insert(path.clone()),
-                "functions/{}/function.yaml: {path} is in another route line; put all methods of a path into one line",
-                function.stem
+                path == "/" || !path.ends_with('/'),
+                "{file}: API Gateway ignores the trailing slash of {path}; remove it"
             );
+            ensure!(
+                known.insert(path.to_lowercase()),
+                "{file}: {path} is in another route line; put all methods of a path into one line"
+            );
+            for (at, _) in path.match_indices('{') {
+                let (parent, rest) = path.split_at(at);
+                let segment = rest.split('/').next().unwrap_or_default().to_owned();
+                let other = parameters.entry(parent.to_owned()).or_insert(segment.clone());
+                ensure!(
+                    *other == segment,
+                    "{file}: {path} has {segment} where another path has {other}"
+                );
+            }
         }
     }
     Ok(())
@@ -247,5 +262,29 @@ tables:
         let parse = |stem| Function::parse(stem, SOURCE.to_owned()).unwrap();
         assert!(ensure_paths_are_unique(&[parse("some-things")]).is_ok());
         assert!(ensure_paths_are_unique(&[parse("some-things"), parse("others")]).is_err());
+    }
+
+    /// API Gateway ignores a trailing slash, and allows one parameter beside the literal values of a segment.
+    #[test]
+    fn paths_that_api_gateway_would_reject_are_errors() {
+        let with = |paths: &[&str]| {
+            let functions: Vec<_> = paths
+                .iter()
+                .map(|path| {
+                    let source = SOURCE.replace("/some/things", path);
+                    Function::parse("some-things", source).unwrap()
+                })
+                .collect();
+            ensure_paths_are_unique(&functions)
+        };
+        assert!(with(&["/a/{id}", "/a/{id}/b", "/a/c", "/b/{other}"]).is_ok());
+        for rejected in [
+            &["/a/"][..],
+            &["/a", "/A"],
+            &["/a/{id}", "/a/{name}/b"],
+            &["/a/{id}", "/a/{id+}"],
+        ] {
+            assert!(with(rejected).is_err(), "{rejected:?}");
+        }
     }
 }

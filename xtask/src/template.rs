@@ -53,7 +53,6 @@ pub(crate) fn file(root: &Path, functions: &[Function]) -> Result<File> {
     }
     let generated = [
         ("functions", functions_block(functions)),
-        ("hash-throttles", hash_throttles(functions)),
         ("nginx-location", vec![proxy::nginx_location(functions)]),
         ("paths", paths(functions)),
     ];
@@ -266,23 +265,6 @@ fn permission(id: &str) -> [String; 7] {
         "    Principal: apigateway.amazonaws.com".to_owned(),
         "    SourceArn: !Sub arn:${AWS::Partition}:execute-api:${AWS::Region}:${AWS::AccountId}:${Api}/*".to_owned(),
     ]
-}
-
-/// The metrics of the alarm on functions that hash passwords.
-fn hash_throttles(functions: &[Function]) -> Vec<String> {
-    let hashing = functions
-        .iter()
-        .filter(|function| function.hashes_passwords);
-    hashing
-        .enumerate()
-        .map(|(number, function)| {
-            format!(
-                "- {{ Id: f{number}, ReturnData: false, MetricStat: {{ Period: 300, Stat: Sum, Metric: {{ Namespace: AWS/Lambda, \
-                 MetricName: Throttles, Dimensions: [{{ Name: FunctionName, Value: !Ref {} }}] }} }} }}",
-                function.id()
-            )
-        })
-        .collect()
 }
 
 #[cfg(test)]

@@ -75,10 +75,11 @@ impl Deliver {
                     return;
                 }
             };
-            if number == 0 {
-                let age = due.oldest.map(|oldest| now.since(oldest));
-                let age = age.unwrap_or_default().as_secs_f64();
-                metrics::gauge(Metric::OutboxOldestAge, age);
+            // A metric without a value costs nothing, so the age is recorded only while a row is due.
+            if number == 0
+                && let Some(oldest) = due.oldest
+            {
+                metrics::gauge(Metric::OutboxOldestAge, now.since(oldest).as_secs_f64());
             }
             dispatcher.deliver_all(&due.ids).await;
             page = due.next;

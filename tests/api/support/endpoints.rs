@@ -40,7 +40,6 @@ pub(crate) const ENDPOINTS: &[(&str, &[&str])] = &[
     ("/_matrix/client/r0/devices/DEVICE", &["GET", "PUT", "DELETE"]),
     ("/_matrix/client/v3/devices/DEVICE", &["GET", "PUT", "DELETE"]),
     ("/_matrix/key/v2/server", &["GET"]),
-    ("/_matrix/key/v2/server/", &["GET"]),
     ("/_matrix/client/r0/login", &["GET", "POST"]),
     ("/_matrix/client/v3/login", &["GET", "POST"]),
     ("/_matrix/client/r0/logout", &["POST"]),

@@ -18,7 +18,7 @@ use test_support::{NOW, TestServer};
 
 use crate::flows::support::{
     captcha_provider::Provider,
-    flows,
+    flows, run_operator,
     threepid_helpers::{MAIL, SMS},
 };
 
@@ -82,6 +82,10 @@ async fn doctor_passes_on_a_new_deployment_and_skips_some_checks() {
         "mail quota",
         "text messages",
         "spending on text messages",
+        "text messages to GB",
+        "text messages to US",
+        "numbers and sender IDs",
+        "delivery status of text messages",
     ] {
         assert_eq!(states[unknown_here], ["skipped"], "{unknown_here}");
     }
@@ -189,6 +193,28 @@ async fn missing_and_different_tables_are_reported() {
 }
 
 #[tokio::test]
+async fn a_command_names_the_missing_table() {
+    let server = TestServer::new().await;
+    let table = format!("{}-accounts", server.local.config().tables);
+    server.raw_dynamodb("DeleteTable", &json!({ "TableName": table }));
+    for command in [
+        &["users", "show", "alice"][..],
+        &["users", "lock", "alice"],
+        &["registration-tokens", "list"],
+        &["registration-tokens", "create"],
+        &["appservices", "list"],
+    ] {
+        let error = run_operator(&server, command)
+            .await
+            .unwrap_err()
+            .to_string();
+        for named in [&*table, "gatehouse-admin doctor", "GATEHOUSE_TABLES"] {
+            assert!(error.contains(named), "{command:?}: {error}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn wrong_settings_and_a_wrong_clock_are_reported() {
     let server = TestServer::new().await;
     let with = |settings: &[(&str, &str)]| {
@@ -217,6 +243,21 @@ async fn wrong_settings_and_a_wrong_clock_are_reported() {
         ("GATEHOUSE_ARGON2", "much"),
     ];
     assert_eq!(of(&faults).await, ["fail", "fail"]);
+    // A setting of the functions is judged without the server name too.
+    let flows = ("GATEHOUSE_REGISTRATION_FLOWS", "m.login.dumy");
+    assert_eq!(of(&[secret, flows]).await, ["fail"]);
+    assert_eq!(of(&[secret, closed]).await, ["ok"]);
+    let own = [
+        ("GATEHOUSE_TABLES", "x"),
+        ("GATEHOUSE_MAIL_FROM", "a@example.org"),
+        ("GATEHOUSE_SMS_COUNTRIES", "DE"),
+        ("GATEHOUSE_PUBLIC_URL", "https://example.org"),
+    ];
+    assert_eq!(of(&[&[secret], &own[..]].concat()).await, ["skipped"]);
+    assert_eq!(
+        of(&[secret, ("GATEHOUSE_SMS_COUNTRIES", "Germany")]).await,
+        ["fail"]
+    );
 
     // The time of the tests is not the present time.
     assert_eq!(server.admin().clock.now().0, NOW);

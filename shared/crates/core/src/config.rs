@@ -19,7 +19,7 @@ use regex_lite::Regex;
 pub use flows::{CaptchaConfig, CaptchaProvider, Flow, Policies};
 pub use identity_servers::{IdServerApi, IdentityServers, Validation};
 pub use messages::{AddressPolicy, EmailLink, MailConfig, Privacy, SmsConfig, SmsNumbers};
-pub use parse::parse_duration;
+pub use parse::{LONGEST_DURATION, parse_duration};
 pub use settings::{SETTINGS, Setting};
 pub use well_known::WellKnown;
 

@@ -28,22 +28,35 @@ pub struct Quota {
     pub interval: Duration,
 }
 
-impl Limit {
-    fn row(self) -> &'static LimitRow {
-        &LIMITS[self as usize]
-    }
-
-    /// The limit's quota.
-    pub fn quota(self) -> Quota {
-        let row = self.row();
-        Quota {
+/// The name and the quota of each limit. Functions use this table instead of [`LIMITS`], so that their binaries do not
+/// contain the texts of the documentation.
+static QUOTAS: [(&str, Quota); LIMITS.len()] = {
+    let no_quota = Quota {
+        burst: 0,
+        interval: Duration::ZERO,
+    };
+    let mut rows = [("", no_quota); LIMITS.len()];
+    let mut position = 0;
+    while position < rows.len() {
+        let row = LIMITS[position];
+        let quota = Quota {
             burst: row.burst,
             interval: Duration::from_secs(row.interval),
-        }
+        };
+        rows[position] = (row.name, quota);
+        position += 1;
+    }
+    rows
+};
+
+impl Limit {
+    /// The limit's quota.
+    pub fn quota(self) -> Quota {
+        QUOTAS[self as usize].1
     }
 
     fn name(self) -> &'static str {
-        self.row().name
+        QUOTAS[self as usize].0
     }
 }
 

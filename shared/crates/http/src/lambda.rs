@@ -33,10 +33,13 @@ use crate::{
     app::App,
     aws::Aws,
     config::Config,
-    error::Rejection,
+    error::{ErrorCode, MatrixError, Rejection},
     http::{ClientNetwork, Content, Query, Request, Response},
     metrics::{InvocationInfo, Meter, trace_id},
 };
+
+/// The only path that clients also use with a trailing slash: identity servers read the server's keys there.
+const PATH_WITH_OPTIONAL_SLASH: &str = "/_matrix/key/v2/server";
 
 /// A handler as a service of Lambda events.
 pub type Service = BoxCloneSyncService<LambdaEvent<LambdaRequest>, Value, Infallible>;
@@ -241,7 +244,13 @@ where
     add_field("request.id", id.as_str().into());
     add_field("http.method", method.into());
     add_field("http.route", request.resource.as_str().into());
-    let outcome = call.meter.measure(handle(app, request));
+    let outcome = call.meter.measure(async {
+        if is_other_path(&request) {
+            let error = MatrixError::new(ErrorCode::UnknownPath, "The path does not exist");
+            return Err(error.into());
+        }
+        handle(app, request).await
+    });
     let (response, code) = match outcome.instrument(span.clone()).await {
         Ok(response) => (response, None),
         Err(Rejection::Challenge(challenge)) => {
@@ -261,6 +270,15 @@ where
     call.meter.answered(response.status.as_u16());
     call.log("answered", fields);
     into_event(response, is_head)
+}
+
+/// Whether the path has a trailing slash, which makes it another path (HTTP-24). API Gateway ignores the slash: it
+/// invokes the function of the path without it.
+fn is_other_path(request: &Request) -> bool {
+    request.path.len() > 1
+        && request.path.ends_with('/')
+        && request.resource != PATH_WITH_OPTIONAL_SLASH
+        && request.method != Method::OPTIONS
 }
 
 fn from_event(config: &Config, request: lambda_http::Request) -> Request {

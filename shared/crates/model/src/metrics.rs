@@ -33,6 +33,8 @@ pub enum Metric {
     Duration,
     /// Responses with status 429.
     Limited,
+    /// Calls that `DynamoDB` still throttled after all repetitions, and throttled transactions.
+    TableThrottles,
     /// Password hashes, computed for a new password or for a comparison.
     Hashes,
     /// Registrations that received a UIA challenge: the first step of the funnel.
@@ -68,6 +70,7 @@ impl Metric {
         Self::Errors5xx,
         Self::Duration,
         Self::Limited,
+        Self::TableThrottles,
         Self::Hashes,
         Self::SignUpsBegun,
         Self::SignUpStages,

@@ -4,7 +4,7 @@ use std::{ops::RangeInclusive, time::Duration};
 
 use regex_lite::Regex;
 
-use super::{NamePolicy, PasswordConfig, SETTINGS, secret_bytes};
+use super::{NamePolicy, PasswordConfig, secret_bytes, settings::DEFAULTS};
 use crate::{
     client_network::TrustedProxies,
     ids::{MAX_USER_ID_BYTES, ServerName},
@@ -40,12 +40,12 @@ impl<'a> Raw<'a> {
     /// The value of the setting, or its default. White space and invisible characters at both ends are removed: they
     /// come from files and from copied text, and no setting has them.
     pub(super) fn get(&self, name: &str) -> Option<String> {
-        let row = SETTINGS.iter().find(|row| row.name == name);
+        let row = DEFAULTS.iter().find(|(setting, _)| *setting == name);
         debug_assert!(row.is_some(), "{name} has no row");
         (self.lookup)(name)
             .map(|value| trim(&value).to_owned())
             .filter(|value| !value.is_empty())
-            .or_else(|| row.and_then(|row| row.default).map(str::to_owned))
+            .or_else(|| row.and_then(|(_, default)| *default).map(str::to_owned))
     }
 
     /// The value of a secret of this server. Adds an error if it begins or ends with white space: without the white
@@ -123,7 +123,7 @@ impl<'a> Raw<'a> {
     pub(super) fn duration(&mut self, name: &str) -> Option<Duration> {
         self.parsed(
             name,
-            "must be a number with one of the units s, m, h, d",
+            "must be a number with one of the units s, m, h, d, from 1s to 36500d",
             parse_duration,
         )
     }
@@ -132,7 +132,7 @@ impl<'a> Raw<'a> {
     pub(super) fn lifetime(&mut self, name: &str) -> Option<Option<Duration>> {
         self.parsed(
             name,
-            "must be `never` or a number with one of the units s, m, h, d",
+            "must be `never` or a number with one of the units s, m, h, d, from 1s to 36500d",
             |text| {
                 if text == "never" {
                     Some(None)
@@ -301,7 +301,7 @@ pub(super) fn is_http_url(text: &str) -> bool {
 }
 
 /// The maximum duration of a setting. A longer duration is most likely a mistake.
-const LONGEST: Duration = Duration::from_hours(100 * 365 * 24);
+pub const LONGEST_DURATION: Duration = Duration::from_hours(100 * 365 * 24);
 
 /// Parses a number with one of the units `s`, `m`, `h`, `d`. Returns `None` for zero and for more than a
 /// hundred years.
@@ -316,7 +316,7 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
         _ => return None,
     };
     let duration = Duration::from_secs(number.checked_mul(seconds)?);
-    (!duration.is_zero() && duration <= LONGEST).then_some(duration)
+    (!duration.is_zero() && duration <= LONGEST_DURATION).then_some(duration)
 }
 
 fn length(text: &str) -> Option<(usize, usize)> {

@@ -19,6 +19,18 @@ const fn row(name: &'static str, default: Option<&'static str>, meaning: &'stati
     }
 }
 
+/// The name and the default of each setting. Functions use this table instead of [`SETTINGS`], so that their binaries
+/// do not contain the descriptions.
+pub(super) static DEFAULTS: [(&str, Option<&str>); SETTINGS.len()] = {
+    let mut rows = [("", None); SETTINGS.len()];
+    let mut position = 0;
+    while position < rows.len() {
+        rows[position] = (SETTINGS[position].name, SETTINGS[position].default);
+        position += 1;
+    }
+    rows
+};
+
 /// All settings. A setting without a default is required or optional, as stated in its description.
 pub const SETTINGS: &[Setting] = &[
     row(
@@ -194,7 +206,7 @@ pub const SETTINGS: &[Setting] = &[
     row(
         "GATEHOUSE_TERMS",
         None,
-        "The policies of `m.login.terms` as JSON: `{\"privacy\":{\"version\":\"1\",\"en\":{\"name\":\"Privacy policy\",\"url\":\"https://…\"}}}`, with any number of languages for each policy.",
+        "The policies of `m.login.terms` as JSON: `{\"privacy\":{\"version\":\"1\",\"en\":{\"name\":\"Privacy policy\",\"url\":\"https://…\"}}}`, with any number of languages for each policy. `none` for a function that does not show them.",
     ),
     row(
         "GATEHOUSE_MAIL_FROM",

@@ -21,6 +21,7 @@ use super::{
 use crate::{
     clock::Timestamp,
     ids::{DeviceId, Localpart},
+    outbox::NewMessage,
 };
 
 /// The maximum number of devices that one transaction deletes. The password check and the UIA session must also fit
@@ -95,6 +96,32 @@ impl Store {
             transaction.add(self.release_threepid(threepid, &deactivation.user));
         }
         transaction.add_all(deactivation.messages.iter().map(|new| self.enqueue(new)));
+        transaction.commit().await
+    }
+
+    /// Records the erasure of an account that was deactivated without it, and enqueues `messages`. A repetition keeps
+    /// the time of the first erasure. One `TransactWriteItems` call.
+    ///
+    /// The condition is that the account is deactivated ([`ChangeAccountError::AccountChanged`]).
+    pub async fn record_erasure(
+        &self,
+        user: &Localpart,
+        messages: &[NewMessage],
+        now: Timestamp,
+    ) -> Result<(), ChangeAccountError> {
+        let update = Update::builder()
+            .table_name(&self.accounts)
+            .set_key(Some(Item::under(keys::user(user), MAIN).build()))
+            .update_expression("SET erased = if_not_exists(erased, :now)")
+            .condition_expression("#status = :deactivated")
+            .expression_attribute_names("#status", "status")
+            .expression_attribute_values(":deactivated", text("deactivated"))
+            .expression_attribute_values(":now", number(now.0));
+        let mut transaction = self.transaction();
+        transaction
+            .add(transact_update(update))
+            .or(ChangeAccountError::AccountChanged);
+        transaction.add_all(messages.iter().map(|new| self.enqueue(new)));
         transaction.commit().await
     }
 
