@@ -76,10 +76,11 @@ async fn missing_credentials(aws: &SdkConfig) -> Option<String> {
         Ok(Err(CredentialsError::CredentialsNotLoaded(_))) => {
             Some(format!("there are no AWS credentials; {ADVICE}"))
         }
-        Ok(Err(error)) => Some(format!(
-            "the AWS credentials cannot be loaded: {}; {ADVICE}",
-            innermost(&error)
-        )),
+        Ok(Err(error)) => {
+            let cause = innermost(&error);
+            let cause = cause.trim_end_matches('.');
+            Some(format!("there are no AWS credentials: {cause}; {ADVICE}"))
+        }
         Err(_) => Some(format!(
             "the AWS credentials were not found in time; {ADVICE}"
         )),

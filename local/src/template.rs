@@ -313,7 +313,12 @@ fn table(id: &str, properties: &Value) -> Result<Table> {
         "KeySchema",
     ]
     .into_iter()
-    .filter_map(|name| Some((name.to_owned(), if_condition_holds(properties.get(name)?).clone())))
+    .filter_map(|name| {
+        Some((
+            name.to_owned(),
+            if_condition_holds(properties.get(name)?).clone(),
+        ))
+    })
     .chain(properties.get("StreamSpecification").map(stream))
     .collect();
     Ok(Table {

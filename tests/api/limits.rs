@@ -1,5 +1,6 @@
 //! Tests with rate limits enabled.
 
+mod every_route;
 mod messages;
 
 use std::{net::IpAddr, time::Duration};

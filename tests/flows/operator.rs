@@ -4,6 +4,7 @@
 mod appservices;
 mod doctor;
 mod import;
+mod import_formats;
 mod resets;
 mod restore;
 mod users;

@@ -199,6 +199,14 @@ def check_alarms(stack):
             yield "widgets of the dashboard overlap or exceed its width"
 
 
+def maximum_cost():
+    """Returns the highest cost of requests in a month at the default throttle, as computed in docs/costs.md."""
+    page = (ROOT / "docs/costs.md").read_text(encoding="utf-8")
+    table = re.search(r"<!-- generated: ceiling -->\n(.*?)<!-- /generated", page, re.DOTALL)[1]
+    rows = [line.strip("| ").split(" | ") for line in table.splitlines()[2:]]
+    return max(int(cells[-1].replace(",", "")) for cells in rows if not cells[0].startswith("in addition"))
+
+
 def check_costs(stack):
     """A stack without requests must cost less than $0.70 a month, and the default throttle must cap the cost of requests."""
     alarms = of_type(stack, "AWS::CloudWatch::Alarm")
@@ -225,9 +233,13 @@ def check_costs(stack):
     if burst["Default"] > NEW_ACCOUNT_EXECUTIONS:
         yield f"ApiBurst exceeds the {NEW_ACCOUNT_EXECUTIONS} executions of a new account, whose excess gets 5xx"
     gateway = 3600 * HOURS_OF_A_MONTH * 3.50 / 1e6
-    for words in (f"${gateway:.2f} at API Gateway", f"so {rate['Default']} cost at most ${18 * rate['Default']}"):
-        if words not in rate["Description"]:
-            yield f"the description of ApiRate must say {words!r}"
+    most = maximum_cost()
+    words = f"${gateway:.2f} at API Gateway"
+    said = re.search(rf"so {rate['Default']} cost at most \$(\d+)", rate["Description"])
+    if words not in rate["Description"] or not said:
+        yield f"the description of ApiRate must say {words!r} and what {rate['Default']} cost at most"
+    elif not most <= int(said[1]) <= 1.3 * most:
+        yield f"the description of ApiRate says at most ${said[1]}, docs/costs.md ${most}"
 
 
 def longest(value):

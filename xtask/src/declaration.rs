@@ -51,6 +51,9 @@ struct Members {
     /// Other statements of the policy.
     #[serde(default)]
     statements: Vec<Value>,
+    /// The methods that have no rate limit. They make no call, so API Gateway's throttle is enough.
+    #[serde(default)]
+    without_limit: Vec<String>,
 }
 
 fn yes() -> bool {
@@ -71,6 +74,8 @@ pub(crate) struct Function {
     pub(crate) timeout: Option<u32>,
     pub(crate) key_ring: bool,
     pub(crate) tables: BTreeMap<String, Vec<String>>,
+    /// The methods that have no rate limit.
+    pub(crate) without_limit: Vec<String>,
     /// The text of the declaration, from which comments and verbatim blocks are copied.
     source: String,
 }
@@ -83,6 +88,12 @@ impl Function {
             .iter()
             .map(|line| Route::parse(line))
             .collect::<Result<_>>()?;
+        for method in &members.without_limit {
+            ensure!(
+                routes.iter().any(|route| route.methods.contains(method)),
+                "`without_limit`: no route has the method {method}"
+            );
+        }
         let description = match (members.description, routes.first()) {
             (Some(description), _) => description,
             (None, Some(route)) => route.to_string(),
@@ -99,6 +110,7 @@ impl Function {
             timeout: members.timeout,
             key_ring: members.key_ring,
             tables: members.tables,
+            without_limit: members.without_limit,
             source,
         })
     }
@@ -198,7 +210,9 @@ fn ensure_paths_are_unique(functions: &[Function]) -> Result<()> {
             for (at, _) in path.match_indices('{') {
                 let (parent, rest) = path.split_at(at);
                 let segment = rest.split('/').next().unwrap_or_default().to_owned();
-                let other = parameters.entry(parent.to_owned()).or_insert(segment.clone());
+                let other = parameters
+                    .entry(parent.to_owned())
+                    .or_insert(segment.clone());
                 ensure!(
                     *other == segment,
                     "{file}: {path} has {segment} where another path has {other}"
@@ -253,6 +267,8 @@ tables:
     fn a_member_that_is_not_known_is_an_error() {
         let wrong = SOURCE.replace("memory", "memories");
         assert!(Function::parse("some-things", wrong).is_err());
+        let method = format!("{SOURCE}without_limit: [PUT]\n");
+        assert!(Function::parse("some-things", method).is_err());
         let without = "summary: Sends.\nmemory: 256\n".to_owned();
         assert!(Function::parse("sender", without).is_err());
     }

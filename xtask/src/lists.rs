@@ -104,7 +104,29 @@ pub(crate) fn allowed_methods(functions: &[Function]) -> File {
     }
 }
 
-/// The list of endpoints for tests that cover every endpoint.
+/// A line for each path with the methods that `is_wanted` selects, unless there are none.
+fn endpoint_lines(
+    functions: &[Function],
+    is_wanted: impl Fn(&Function, &String) -> bool,
+) -> Result<Vec<String>> {
+    let mut lines = Vec::new();
+    for function in functions {
+        for (path, methods) in function.paths() {
+            let methods: Vec<String> = methods
+                .iter()
+                .filter(|method| *method != "ANY" && is_wanted(function, method))
+                .map(|method| format!("\"{method}\""))
+                .collect();
+            if !methods.is_empty() {
+                let path = route::with_examples(&path, EXAMPLES)?;
+                lines.push(format!("    (\"{path}\", &[{}]),", methods.join(", ")));
+            }
+        }
+    }
+    Ok(lines)
+}
+
+/// The lists of endpoints for tests that cover every endpoint.
 pub(crate) fn endpoints(functions: &[Function]) -> Result<File> {
     let mut lines: Vec<String> = [
         "//! Every endpoint with its methods.",
@@ -117,19 +139,18 @@ pub(crate) fn endpoints(functions: &[Function]) -> Result<File> {
     ]
     .map(str::to_owned)
     .to_vec();
-    for function in functions {
-        for (path, methods) in function.paths() {
-            if methods == ["ANY"] {
-                continue;
-            }
-            let path = route::with_examples(&path, EXAMPLES)?;
-            let methods: Vec<String> = methods
-                .iter()
-                .map(|method| format!("\"{method}\""))
-                .collect();
-            lines.push(format!("    (\"{path}\", &[{}]),", methods.join(", ")));
-        }
-    }
+    lines.extend(endpoint_lines(functions, |_, _| true)?);
+    let without_limit = [
+        "];",
+        "",
+        "/// The endpoints that have no rate limit, because they make no call.",
+        "#[rustfmt::skip]",
+        "pub(crate) const WITHOUT_LIMIT: &[(&str, &[&str])] = &[",
+    ];
+    lines.extend(without_limit.map(str::to_owned));
+    lines.extend(endpoint_lines(functions, |function, method| {
+        function.without_limit.contains(method)
+    })?);
     lines.push("];".to_owned());
     Ok(File {
         path: "tests/api/support/endpoints.rs".to_owned(),

@@ -216,17 +216,25 @@ fn resource(function: &Function) -> Vec<String> {
     }
     lines.extend(text::indented(4, function.block("properties")));
     let statements = statements(function);
-    if !statements.is_empty() {
-        lines.push("    Policies:".to_owned());
-        lines.push("      - Version: '2012-10-17'".to_owned());
-        lines.push("        Statement:".to_owned());
-        lines.extend(text::indented(10, statements.iter().map(String::as_str)));
-    }
+    lines.push("    Policies:".to_owned());
+    lines.push("      - Version: '2012-10-17'".to_owned());
+    lines.push("        Statement:".to_owned());
+    lines.extend(text::indented(10, statements.iter().map(String::as_str)));
     lines
 }
 
 fn statements(function: &Function) -> Vec<String> {
-    let mut lines = Vec::new();
+    // SAM permits every function to create log groups. Lambda would create the group of the stack again, without its
+    // retention, if a function still runs after the stack has deleted the group. The next deployment would find the
+    // name taken.
+    let mut lines: Vec<String> = [
+        "- Effect: Deny",
+        "  Action:",
+        "    - logs:CreateLogGroup",
+        "  Resource: '*'",
+    ]
+    .map(str::to_owned)
+    .into();
     if function.key_ring {
         lines.extend(statement(
             &["secretsmanager:GetSecretValue".to_owned()],

@@ -141,14 +141,14 @@ pub(super) fn unanswered<E: Error + 'static>(error: &SdkError<E, HttpResponse>) 
                 .unwrap_or_default();
             format!("there is no connection to the service: {cause}")
         }
-        SdkError::ServiceError(service) => describe_stranger(service.raw()),
-        SdkError::ResponseError(response) => describe_stranger(response.raw()),
+        SdkError::ServiceError(service) => describe_other_server(service.raw()),
+        SdkError::ResponseError(response) => describe_other_server(response.raw()),
         other => format!("the call cannot be made: {}", innermost(other)),
     }
 }
 
 /// Describes a response that has no error code, which every AWS service gives.
-fn describe_stranger(response: &HttpResponse) -> String {
+fn describe_other_server(response: &HttpResponse) -> String {
     let header = |name: &str| response.headers().get(name);
     let kind = header("content-type").unwrap_or("unknown type");
     let server = header("server").map_or_else(String::new, |server| format!(" of `{server}`"));

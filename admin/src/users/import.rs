@@ -347,14 +347,14 @@ fn report(summary: &Summary, heading: &str) -> Report {
     }
 }
 
-/// The reason of a rejection without the name and the line that it mentions.
+/// The reason of a rejection without the username and the line number that it mentions.
 fn kind(reason: &str) -> String {
-    let mut kind = String::new();
-    for (index, part) in reason.split('`').enumerate() {
-        // Every second part is quoted. The name of a column is part of the kind, a username is not.
-        let is_username = index % 2 == 1 && !line::NAMES.contains(&part) && part != "validated_at";
-        kind.push_str(if is_username { "…" } else { part });
-    }
+    let has_username = reason.starts_with("the username `") || reason.contains("` was imported ");
+    let parts: Vec<&str> = reason.splitn(3, '`').collect();
+    let kind = match parts[..] {
+        [start, _, end] if has_username => format!("{start}…{end}"),
+        _ => reason.to_owned(),
+    };
     match kind.rsplit_once(" line ") {
         Some((start, number)) if number.bytes().all(|b| b.is_ascii_digit()) => {
             format!("{start} another line")

@@ -8,12 +8,12 @@ use std::sync::Arc;
 use serde::Serialize;
 use shared::{
     app::App,
+    callers,
     error::{ErrorCode, MatrixError, Rejection},
-    http::{self, Body, Request as HttpRequest, Response as HttpResponse},
+    http::{Body, Request as HttpRequest, Response as HttpResponse},
     identity_servers::{self, UnbindResult},
-    limits::{self, Limit},
     threepids::{self, Medium},
-    tokens,
+    tokens::TokenLimits,
 };
 
 /// The response body.
@@ -25,8 +25,7 @@ pub struct Response {
 
 /// Handles the request.
 pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse, Rejection> {
-    let token = http::access_token(&request, app.config.query_tokens)?;
-    let caller = tokens::identify(&app, &token, request.query.get("user_id")).await?;
+    let caller = callers::identify(&app, &request, TokenLimits::ID_SERVER).await?;
     // GUEST-06
     caller.ensure_not_guest()?;
     caller.ensure_account()?;
@@ -44,7 +43,6 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
         Some(name) => Some(identity_servers::trusted(&app.config, &name)?),
         None => None,
     };
-    limits::consume(&app, Limit::IdServer, request.network).await?;
     // IDS-13 to IDS-17, IDS-20
     let user = caller.localpart();
     let result = identity_servers::unbind(&app, user, medium, address, server).await?;

@@ -64,3 +64,14 @@ pub(crate) const ENDPOINTS: &[(&str, &[&str])] = &[
     ("/_matrix/client/versions", &["GET"]),
     ("/.well-known/matrix/client", &["GET"]),
 ];
+
+/// The endpoints that have no rate limit, because they make no call.
+#[rustfmt::skip]
+pub(crate) const WITHOUT_LIMIT: &[(&str, &[&str])] = &[
+    ("/_matrix/key/v2/server", &["GET"]),
+    ("/_matrix/key/v2/server/", &["GET"]),
+    ("/_matrix/client/r0/login", &["GET"]),
+    ("/_matrix/client/v3/login", &["GET"]),
+    ("/_matrix/client/versions", &["GET"]),
+    ("/.well-known/matrix/client", &["GET"]),
+];

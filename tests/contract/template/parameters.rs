@@ -175,10 +175,7 @@ fn settings_for_some_functions_are_read_only_by_their_code() {
             "config.well_known",
             &["functions/well-known-matrix-client/src/lib.rs"],
         ),
-        (
-            "config.policies",
-            &["shared/crates/http/src/uia/state.rs"],
-        ),
+        ("config.policies", &["shared/crates/http/src/uia/state.rs"]),
         (
             "accounts::check_name(",
             &[
@@ -187,10 +184,7 @@ fn settings_for_some_functions_are_read_only_by_their_code() {
                 "functions/register/src/user/name.rs",
             ],
         ),
-        (
-            "mail.configuration_set",
-            &["functions/deliver/src/ses.rs"],
-        ),
+        ("mail.configuration_set", &["functions/deliver/src/ses.rs"]),
         ("sms.sender_id", &["functions/deliver/src/sns.rs"]),
     ];
     let sources: Vec<_> = ["functions", "shared"]
@@ -209,5 +203,78 @@ fn settings_for_some_functions_are_read_only_by_their_code() {
             .map(|file| file.path.as_str())
             .collect();
         assert_eq!(found, expected.iter().copied().collect(), "{code}");
+    }
+}
+
+/// Functions do not start with a setting whose requirement is missing. CloudFormation refuses such parameters before it
+/// changes anything.
+#[test]
+fn settings_that_require_others_are_checked_before_a_deployment() {
+    let yaml = yaml();
+    let parameters = parameters();
+    let rules = mapping(&yaml, &["Rules"]).expect("Rules");
+    let mut checked = BTreeSet::new();
+    for rule in rules.values() {
+        let Some(told) = rule["Assertions"][0]["AssertDescription"].as_str() else {
+            continue;
+        };
+        let (name, required) = told.split_once(" requires ").expect(told);
+        let name = name.split('=').next().unwrap_or_default();
+        checked.insert((name, required));
+        let condition = serde_yaml_ng::to_string(&rule["RuleCondition"]).expect("YAML");
+        let assertion = serde_yaml_ng::to_string(&rule["Assertions"][0]["Assert"]).expect("YAML");
+        assert!(
+            condition.contains(name) && assertion.contains(required),
+            "{told}"
+        );
+    }
+    let alone = |setting: &str, value: &str| {
+        let lookup = |name: &str| {
+            let found = match name {
+                _ if name == setting => value,
+                "GATEHOUSE_SERVER_NAME" => "example.org",
+                "GATEHOUSE_SECRET" => "an example that has more than 32 bytes",
+                "GATEHOUSE_REGISTRATION" => "closed",
+                _ => return None,
+            };
+            Some(found.to_owned())
+        };
+        Config::from_lookup(lookup).map(|_| ())
+    };
+    assert_eq!(alone("GATEHOUSE_REGISTRATION", "closed"), Ok(()));
+    for (setting, value, required) in [
+        ("GATEHOUSE_SES_CONFIGURATION_SET", "a", "MailFrom"),
+        ("GATEHOUSE_SMS_SENDER_ID", "Example", "SmsCountries"),
+        ("GATEHOUSE_SMS_MAX_PRICE", "0.10", "SmsCountries"),
+        ("GATEHOUSE_CAPTCHA_PROVIDER", "hcaptcha", "CaptchaSiteKey"),
+        ("GATEHOUSE_CAPTCHA_SITE_KEY", "a", "CaptchaProvider"),
+        (
+            "GATEHOUSE_CAPTCHA_VERIFY_URL",
+            "https://example.org/",
+            "CaptchaProvider",
+        ),
+        (
+            "GATEHOUSE_CAPTCHA_SCRIPT_URL",
+            "https://example.org/",
+            "CaptchaProvider",
+        ),
+        ("GATEHOUSE_ID_SERVER_API", "v1", "TrustedIdServers"),
+        (
+            "GATEHOUSE_THREEPID_VALIDATION",
+            "delegated",
+            "TrustedIdServers",
+        ),
+        (
+            "GATEHOUSE_WELL_KNOWN_IDENTITY_SERVER",
+            "https://id.example.org",
+            "WellKnownHomeserver",
+        ),
+    ] {
+        assert!(alone(setting, value).is_err(), "{setting}");
+        let name = parameters[setting].as_str();
+        assert!(
+            checked.contains(&(name, required)),
+            "{name} requires {required}"
+        );
     }
 }

@@ -153,7 +153,7 @@ async fn services_that_exclude_each_other_cause_a_warning() {
 async fn an_unusable_file_changes_nothing() {
     let server = TestServer::new().await;
     let good = file("irc", "ircbot", "@irc_.*");
-    let long = "somebody0|".repeat(24_000);
+    let long = "some_body|".repeat(24_000);
     for (bad, reason) in [
         (
             file("a", "abot", &format!("@({long}x)")),
@@ -163,14 +163,17 @@ async fn an_unusable_file_changes_nothing() {
             file("a", "abot", "@(?!b).*"),
             "look-around is not supported",
         ),
-        (file("a", "@abot:localhost", "@a_.*"), "`sender_localpart`"),
+        (
+            file("a", "'@abot:localhost'", "@a_.*"),
+            "`sender_localpart`",
+        ),
         (
             file("a", "abot", "@a_.*").replace("  - exclusive: true\n    regex", "  - regex"),
             "`exclusive`",
         ),
         (
-            file("a", "abot", "@a_.*").replace("hs_token: x", "\ths_token: x"),
-            "line 4 column 1",
+            file("a", "abot", "@a_.*").replace("id: a", "id: %a"),
+            "line 1 column 5",
         ),
         (
             file("a", "abot", "@a_.*").replace("token-of-a", "[token-of-a]"),

@@ -1,5 +1,7 @@
 //! The exact texts of the messages.
 
+use shared::{client_network::ClientNetwork, clock::Timestamp};
+
 use super::*;
 
 const SERVER: ServerInfo<'static> = server_named("example.org");
@@ -31,6 +33,17 @@ fn with_link(purpose: ValidationPurpose, confirmation_page: bool) -> Mail {
         purpose,
         link: Secret::new(LINK.to_owned()),
         confirmation_page,
+        origin: Some(origin(
+            (purpose == ValidationPurpose::Reset).then_some(false),
+        )),
+    }
+}
+
+fn origin(is_known: Option<bool>) -> RequestOrigin {
+    RequestOrigin {
+        time: Timestamp(1_800_000_000_000),
+        network: ClientNetwork::parse("203.0.113.7"),
+        is_known,
     }
 }
 
@@ -41,9 +54,21 @@ fn notice(notice: Notice) -> Mail {
     }
 }
 
+fn has_account(is_known: bool) -> Mail {
+    Mail::HasAccount {
+        origin: Some(origin(Some(is_known))),
+    }
+}
+
+fn in_use(is_known: bool) -> Mail {
+    Mail::InUse {
+        origin: Some(origin(Some(is_known))),
+    }
+}
+
 /// Every e-mail without a link.
 fn without_link() -> Vec<Mail> {
-    let mut mails = vec![Mail::HasAccount, Mail::InUse];
+    let mut mails = vec![has_account(true), in_use(false)];
     mails.extend(NOTICES.map(notice));
     mails
 }
@@ -101,12 +126,12 @@ fn email_without_a_confirmation_page() {
 
 #[test]
 fn email_to_the_owner_of_an_account() {
-    insta::assert_snapshot!(render_all(&Mail::HasAccount));
+    insta::assert_snapshot!(render_all(&has_account(true)));
 }
 
 #[test]
 fn email_about_an_address_in_use() {
-    insta::assert_snapshot!(render_all(&Mail::InUse));
+    insta::assert_snapshot!(render_all(&in_use(false)));
 }
 
 #[test]

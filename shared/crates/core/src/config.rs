@@ -18,7 +18,9 @@ use regex_lite::Regex;
 
 pub use flows::{CaptchaConfig, CaptchaProvider, Flow, Policies};
 pub use identity_servers::{IdServerApi, IdentityServers, Validation};
-pub use messages::{AddressPolicy, EmailLink, MailConfig, Privacy, SmsConfig, SmsNumbers};
+pub use messages::{
+    AddressPolicy, DailyLimits, EmailLink, MailConfig, Privacy, SmsConfig, SmsNumbers,
+};
 pub use parse::{LONGEST_DURATION, parse_duration};
 pub use settings::{SETTINGS, Setting};
 pub use well_known::WellKnown;
@@ -81,6 +83,10 @@ pub struct Config {
     pub next_link_hosts: Vec<String>,
     /// Whether a client learns that a 3PID belongs to an account.
     pub threepid_privacy: Privacy,
+    /// The most messages of each medium that are sent in a day.
+    pub daily_limits: DailyLimits,
+    /// Whether an e-mail and the page behind its link show the client network that requested the e-mail.
+    pub shows_request_network: bool,
     /// The trusted identity servers, and how they are used.
     pub identity_servers: IdentityServers,
     /// Whether rate limits apply.
@@ -306,6 +312,8 @@ impl Config {
             phone_policy: messages.phone_policy,
             next_link_hosts: messages.next_link_hosts,
             threepid_privacy: messages.privacy,
+            daily_limits: messages.daily_limits,
+            shows_request_network: messages.shows_request_network,
             identity_servers,
             limits: limits?,
             trusted_proxies: trusted_proxies?,

@@ -4,17 +4,21 @@
 //! one number: the theoretical arrival time (TAT), before which the next request is early. The burst
 //! is how early a request may be. [`LIMITS`] is the table of all limits; `store` writes the items.
 
+mod daily;
 mod table;
 
 use std::{fmt::Display, time::Duration};
 
 use futures_util::future::join_all;
 
+pub use daily::{DailyShare, consume_daily};
 pub use table::{LIMITS, Limit, LimitRow};
 
 use crate::{
     app::App,
+    client_network::ClientNetwork,
     clock::{Timestamp, millis},
+    ids::Localpart,
     secrets::KeyPurpose,
     store::{GcraUpdate, LimitDecision, StoreError},
 };
@@ -41,7 +45,7 @@ static QUOTAS: [(&str, Quota); LIMITS.len()] = {
         let row = LIMITS[position];
         let quota = Quota {
             burst: row.burst,
-            interval: Duration::from_secs(row.interval),
+            interval: row.interval,
         };
         rows[position] = (row.name, quota);
         position += 1;
@@ -88,9 +92,12 @@ pub async fn consume(app: &App, limit: Limit, key: impl Display) -> Result<(), L
     if !app.config.limits {
         return Ok(());
     }
-    let update = gcra_update(limit.quota(), app.clock.now());
-    let bucket = bucket_key(app, limit, key);
-    check(app.store.consume_limit(&bucket, update).await?, update)
+    consume_bucket(app, &bucket_key(app, limit, key), limit.quota()).await
+}
+
+async fn consume_bucket(app: &App, bucket: &str, quota: Quota) -> Result<(), LimitError> {
+    let update = gcra_update(quota, app.clock.now());
+    check(app.store.consume_limit(bucket, update).await?, update)
 }
 
 /// Charges one request to a quota of one, for `holder`. A repeated call for the same holder is not charged again,
@@ -152,6 +159,18 @@ pub async fn consume_all(app: &App, charges: &[(Limit, String)]) -> Result<(), L
     results.into_iter().collect()
 }
 
+/// Charges one request to several quotas one after the other, from the narrowest to the widest, or to none of them if
+/// one is used up. A request that exceeds a narrow quota never reaches a wider one, not even for a moment.
+pub async fn consume_in_order(app: &App, charges: &[(Limit, String)]) -> Result<(), LimitError> {
+    for (index, (limit, key)) in charges.iter().enumerate() {
+        if let Err(error) = consume(app, *limit, key).await {
+            refund_all(app, charges.get(..index).unwrap_or_default()).await;
+            return Err(error);
+        }
+    }
+    Ok(())
+}
+
 /// Refunds one request to several quotas. A lost refund does not fail the request.
 pub async fn refund_all(app: &App, charges: &[(Limit, String)]) {
     join_all(charges.iter().map(|(limit, key)| refund(app, *limit, key))).await;
@@ -172,13 +191,23 @@ pub async fn mark_known_network(app: &App, key: impl Display) -> Result<(), Stor
     Ok(())
 }
 
-/// Whether it is recorded that the account owner was authenticated from a network. `key` identifies both.
-pub async fn is_known_network(app: &App, key: impl Display) -> Result<bool, StoreError> {
+/// Whether it is recorded that the account owner was authenticated from a network at `since` or later. `key` identifies
+/// both. `since` is the account's last password reset: an attacker who had the password before must not profit from it.
+pub async fn is_known_network(
+    app: &App,
+    key: impl Display,
+    since: Timestamp,
+) -> Result<bool, StoreError> {
     let until = app
         .store
         .known_until(&bucket_key_of(app, KNOWN_NETWORK, key))
         .await?;
-    Ok(until.is_some_and(|until| app.clock.now() < until))
+    Ok(until.is_some_and(|until| app.clock.now() < until && until >= since.plus(KNOWN_FOR)))
+}
+
+/// The key of [`mark_known_network`] and [`is_known_network`].
+pub fn known_network_key(user: &Localpart, network: ClientNetwork) -> String {
+    format!("{} {network}", user.as_str())
 }
 
 fn bucket_key(app: &App, limit: Limit, key: impl Display) -> String {

@@ -225,7 +225,9 @@ async fn check(
         by_network,
         by_account,
     };
-    let attempt = PasswordAttempt::new(app, &localpart, network, charges).await?;
+    let reset_at = facts.as_ref().map(|facts| facts.account.reset_at);
+    let reset_at = reset_at.unwrap_or_default();
+    let attempt = PasswordAttempt::new(app, &localpart, network, reset_at, charges).await?;
     let usable = facts
         .as_ref()
         .filter(|facts| facts.account.status != AccountStatus::Deactivated);

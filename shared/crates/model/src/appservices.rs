@@ -286,7 +286,7 @@ mod tests {
         };
         let unclosed = error("@irc_(");
         assert!(unclosed.contains("`irc`") && unclosed.contains("`@irc_(` is invalid"));
-        let large = error(&format!("@({}x)", "somebody|".repeat(20_000)));
+        let large = error(&format!("@({}x)", "some_body|".repeat(20_000)));
         assert!(large.len() < 300 && large.contains("too large"), "{large}");
     }
 }

@@ -55,8 +55,10 @@ pub enum Metric {
     MessagesRetried,
     /// Messages that no provider will ever accept, or that an earlier attempt may already have sent.
     MessagesFailed,
-    /// Messages that could not be sent before they became useless.
+    /// Messages that could not be sent before they became useless, or that exceeded the limit of a day.
     MessagesGivenUp,
+    /// Messages that were dropped because a quota of the recipient, the block of numbers or the country was exhausted.
+    MessagesLimited,
     /// Requests that the captcha provider rejected because of this server, for example because of a wrong secret key.
     CaptchaErrors,
     /// The age of the oldest due row of the outbox since it became due, in seconds.
@@ -65,7 +67,7 @@ pub enum Metric {
 
 impl Metric {
     /// All metrics.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::Requests,
         Self::Errors5xx,
         Self::Duration,
@@ -82,6 +84,7 @@ impl Metric {
         Self::MessagesRetried,
         Self::MessagesFailed,
         Self::MessagesGivenUp,
+        Self::MessagesLimited,
         Self::CaptchaErrors,
         Self::OutboxOldestAge,
     ];

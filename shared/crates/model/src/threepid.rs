@@ -2,12 +2,14 @@
 
 mod domain;
 mod email;
+mod mailbox;
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 pub use email::parse as parse_email;
+pub use mailbox::mailbox;
 
 /// The maximum number of digits of a phone number (E.164).
 const MAX_DIGITS: usize = 15;

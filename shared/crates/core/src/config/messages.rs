@@ -74,6 +74,15 @@ pub enum Privacy {
     Tell,
 }
 
+/// The most messages that are sent in any 24 hours. `None` if there is no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DailyLimits {
+    /// The limit of e-mails.
+    pub emails: Option<u32>,
+    /// The limit of text messages.
+    pub texts: Option<u32>,
+}
+
 /// The settings that [`read`] reads.
 #[derive(Debug)]
 pub(super) struct Messages {
@@ -83,6 +92,8 @@ pub(super) struct Messages {
     pub(super) phone_policy: AddressPolicy,
     pub(super) next_link_hosts: Vec<String>,
     pub(super) privacy: Privacy,
+    pub(super) daily_limits: DailyLimits,
+    pub(super) shows_request_network: bool,
 }
 
 /// The media that validation messages can be sent to.
@@ -132,6 +143,9 @@ pub(super) fn read(raw: &mut Raw<'_>) -> Option<Messages> {
             _ => None,
         },
     );
+    let emails = read_daily_limit(raw, "GATEHOUSE_DAILY_EMAILS");
+    let texts = read_daily_limit(raw, "GATEHOUSE_DAILY_TEXTS");
+    let shows_request_network = raw.switch("GATEHOUSE_SHOW_REQUEST_NETWORK");
     Some(Messages {
         mail: mail?,
         sms: sms?,
@@ -139,7 +153,28 @@ pub(super) fn read(raw: &mut Raw<'_>) -> Option<Messages> {
         phone_policy: phone_policy?,
         next_link_hosts: next_link_hosts?,
         privacy: privacy?,
+        daily_limits: DailyLimits {
+            emails: emails?,
+            texts: texts?,
+        },
+        shows_request_network: shows_request_network?,
     })
+}
+
+#[expect(clippy::option_option, reason = "an error differs from `unlimited`")]
+fn read_daily_limit(raw: &mut Raw<'_>, name: &str) -> Option<Option<u32>> {
+    raw.parsed(
+        name,
+        "must be `unlimited` or a number from 1 to 10000000",
+        |text| match text {
+            "unlimited" => Some(None),
+            _ => text
+                .parse()
+                .ok()
+                .filter(|limit| (1..=10_000_000).contains(limit))
+                .map(Some),
+        },
+    )
 }
 
 #[expect(clippy::option_option, reason = "an error differs from disabled mail")]

@@ -299,9 +299,24 @@ pub const SETTINGS: &[Setting] = &[
         "`off` disables all rate limits.",
     ),
     row(
+        "GATEHOUSE_DAILY_EMAILS",
+        Some("10000"),
+        "The most e-mails that are sent in any 24 hours, or `unlimited`. A part of them is reserved for password resets and security notifications.",
+    ),
+    row(
+        "GATEHOUSE_DAILY_TEXTS",
+        Some("500"),
+        "The same for text messages. With the price of one text message, this is the maximum cost of a day.",
+    ),
+    row(
+        "GATEHOUSE_SHOW_REQUEST_NETWORK",
+        Some("on"),
+        "`on`: an e-mail for a validation and the page behind its link show the IP address (IPv6: the /64) of the client that requested the e-mail. `off`: they show only the time, and for a password reset whether the account owner has used the network.",
+    ),
+    row(
         "GATEHOUSE_TRUSTED_PROXIES",
         Some(""),
-        "IP addresses and CIDR ranges of trusted proxies, separated by spaces. Only these may set the client address by `X-Forwarded-For`.",
+        "IP addresses and CIDR ranges of trusted proxies, separated by spaces. Only these may set the client address by `X-Forwarded-For`, and each must append the address of its client to it.",
     ),
     row(
         "GATEHOUSE_WARM_UP",

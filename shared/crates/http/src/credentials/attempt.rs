@@ -8,6 +8,7 @@
 use super::{CredentialError, Identifier};
 use crate::{
     app::App,
+    clock::Timestamp,
     http::ClientNetwork,
     ids::Localpart,
     limits::{self, Limit, LimitError},
@@ -61,15 +62,17 @@ pub(super) fn of_token_holder(user: &Localpart, network: ClientNetwork) -> [(Lim
 
 /// The key of a network that a user has logged in from.
 pub(super) fn trusted_network(name: &Localpart, network: ClientNetwork) -> String {
-    format!("{} {network}", name.as_str())
+    limits::known_network_key(name, network)
 }
 
 impl PasswordAttempt {
-    /// The attempt, if its charges allow it. `name` is the localpart of the account or a decoy.
+    /// The attempt, if its charges allow it. `name` is the localpart of the account or a decoy. Networks that were used
+    /// before `reset_at`, the last password reset of the account, are not trusted.
     pub(super) async fn new(
         app: &App,
         name: &Localpart,
         network: ClientNetwork,
+        reset_at: Timestamp,
         charges: Charges,
     ) -> Result<Self, CredentialError> {
         let account = (Limit::AccountPasswordAttempts, name.as_str().to_owned());
@@ -85,7 +88,8 @@ impl PasswordAttempt {
         let (spent, exceeded) = match charges.by_account {
             Ok(()) => (vec![spent, account], None),
             Err(error @ LimitError::Exceeded { .. })
-                if limits::is_known_network(app, trusted_network(name, network)).await? =>
+                if limits::is_known_network(app, trusted_network(name, network), reset_at)
+                    .await? =>
             {
                 (vec![spent], Some(error))
             }

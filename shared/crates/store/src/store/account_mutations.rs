@@ -58,10 +58,9 @@ impl Store {
             transaction.add(item).or(ChangeAccountError::AccountChanged);
         }
         if let Some(validated) = &change.validated {
-            for item in [
-                self.spend_validation(validated, change.now),
-                self.check_threepid_owner(validated, &change.user),
-            ] {
+            let spent = self.spend_validation(validated, change.now);
+            let owner = self.check_threepid_owner(validated, &change.user);
+            for item in spent.into_iter().chain([owner]) {
                 let gone = ChangeAccountError::ValidationGone(validated.threepid.medium);
                 transaction.add(item).or(gone);
             }
@@ -185,15 +184,16 @@ impl Store {
             ),
             DeviceLogout::All => (", epoch = :next", " REMOVE spared_device, spared_epoch"),
         };
-        let validation_counts = match &change.validated {
-            Some(_) => {
-                " AND (attribute_not_exists(proofs_not_before) OR proofs_not_before <= :begun)"
-            }
-            None => "",
+        let (reset, validation_counts) = match &change.validated {
+            Some(_) => (
+                ", reset_at = :now",
+                " AND (attribute_not_exists(proofs_not_before) OR proofs_not_before <= :begun)",
+            ),
+            None => ("", ""),
         };
         let mut update = self
             .update_account(&change.user, change.epoch)
-            .update_expression(format!("SET proofs_not_before = :now{set}{remove}"))
+            .update_expression(format!("SET proofs_not_before = :now{reset}{set}{remove}"))
             .condition_expression(format!("{ACCOUNT_UNCHANGED}{validation_counts}"))
             .expression_attribute_values(":now", number(change.now.0));
         if !matches!(change.device_logout, DeviceLogout::None) {

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::clock::Timestamp;
 
-/// How long TTL keeps an empty bucket, in milliseconds.
+/// How long TTL keeps a bucket after the time at which it is certain to be empty, in milliseconds.
 const KEEP_MS: i64 = 60 * 60 * 1000;
 
 /// The numbers of one request, for the two conditional updates of the store.
@@ -48,7 +48,7 @@ struct BucketUpdate {
     value: i64,
     /// The highest TAT at which the request is allowed.
     limit: i64,
-    /// The time at which the bucket will be empty, in milliseconds.
+    /// A time at which the bucket is certain to be empty, in milliseconds. TTL keeps the bucket until then.
     empty_at: i64,
 }
 
@@ -87,7 +87,9 @@ impl Store {
             condition: "tat <= :limit",
             value: cost,
             limit,
-            empty_at: arrival.0 + cost,
+            // The condition bounds the TAT that this update writes, whatever concurrent requests have added since the
+            // bucket was read. A TTL computed from the TAT that was read could end before the bucket is empty.
+            empty_at: limit + cost,
         };
         self.update_bucket(bucket, add).await
     }
@@ -112,7 +114,7 @@ impl Store {
         Ok(LimitDecision::Exceeded { arrival: highest })
     }
 
-    /// Refunds one request.
+    /// Refunds one request. The TTL does not change: the bucket is empty earlier than it was before.
     pub async fn refund_limit(&self, bucket: &str, cost: i64) -> Result<(), StoreError> {
         let request = self
             .bucket(bucket)

@@ -144,8 +144,7 @@ fn failed_attempt<F, R: std::fmt::Debug>(
             return Err(CallError::Final(refused));
         }
         if reasons.iter().any(|reason| {
-            has_code(reason, "ThrottlingError")
-                || has_code(reason, "ProvisionedThroughputExceeded")
+            has_code(reason, "ThrottlingError") || has_code(reason, "ProvisionedThroughputExceeded")
         }) {
             metrics::count(Metric::TableThrottles);
         }

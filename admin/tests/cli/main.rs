@@ -1,13 +1,14 @@
-//! The program itself: exit codes, stdout and stderr, signals, and AWS set-ups in which no call can succeed.
+//! The program itself: exit codes, stdout and stderr, signals. `aws` has AWS set-ups in which no call can succeed.
 #![expect(
     clippy::unwrap_used,
     reason = "a failed expectation must fail the test, in helper functions too"
 )]
 
+mod aws;
+
 use std::{
     fs::File,
-    io::{BufRead, BufReader, Read, Write},
-    net::TcpListener,
+    io::Write,
     process::{Child, Command, Output, Stdio},
     sync::Arc,
     thread,
@@ -18,7 +19,7 @@ use gatehouse_local::{
     Local, Options,
     dynamodb::proxy::{Fault, FaultKind},
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_gatehouse-admin");
 const SECRET: (&str, &str) = ("GATEHOUSE_SECRET", "0123456789abcdef0123456789abcdef");
@@ -33,17 +34,6 @@ fn command(variables: &[(&str, &str)]) -> Command {
         .envs(variables.iter().copied())
         .stdin(Stdio::null());
     command
-}
-
-/// The program with credentials for a server at this endpoint.
-fn command_at(endpoint: &str) -> Command {
-    command(&[
-        SECRET,
-        ("AWS_ENDPOINT_URL", endpoint),
-        ("AWS_REGION", "eu-central-1"),
-        ("AWS_ACCESS_KEY_ID", "admin"),
-        ("AWS_SECRET_ACCESS_KEY", "secret"),
-    ])
 }
 
 /// A local server, and the variables that it prints for the admin CLI.
@@ -94,45 +84,6 @@ fn stdout(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
 }
 
-/// A server that answers every request with this text, or never.
-fn stranger(answer: Option<String>) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    thread::spawn(move || {
-        let mut open = Vec::new();
-        for stream in listener.incoming() {
-            let Ok(mut stream) = stream else { return };
-            if let Some(answer) = &answer {
-                read_request(&mut stream);
-                let _ = stream.write_all(answer.as_bytes());
-            } else {
-                open.push(stream);
-            }
-        }
-    });
-    format!("http://{address}")
-}
-
-fn read_request(stream: &mut impl Read) {
-    let mut reader = BufReader::new(stream);
-    let (mut length, mut line) = (0, String::new());
-    while reader.read_line(&mut line).is_ok_and(|bytes| bytes > 2) {
-        let header = line.to_ascii_lowercase();
-        if let Some(value) = header.strip_prefix("content-length:") {
-            length = value.trim().parse().unwrap();
-        }
-        line.clear();
-    }
-    let _ = reader.read_exact(&mut vec![0; length]);
-}
-
-fn response(status: &str, headers: &str, body: &str) -> String {
-    let length = body.len();
-    format!(
-        "HTTP/1.1 {status}\r\n{headers}content-length: {length}\r\nconnection: close\r\n\r\n{body}"
-    )
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn output_that_cannot_be_written_is_an_error() {
     let server = Server::start();
@@ -180,7 +131,7 @@ fn a_wrong_command_line_has_exit_code_1_and_json_if_requested() {
         &[][..],
         &["users"],
         &["users", "show"],
-        &["users", "shwo", "alice"],
+        &["users", "display", "alice"],
         &["registration-tokens", "create", "--uses", "0"],
         &[
             "registration-tokens",
@@ -227,129 +178,6 @@ fn a_wrong_command_line_has_exit_code_1_and_json_if_requested() {
         (help.status.code(), help.stdout.is_empty()),
         (Some(0), false)
     );
-}
-
-#[test]
-fn what_every_call_needs_is_reported_once() {
-    let region = ("AWS_REGION", "eu-central-1");
-    let credentials = [("AWS_ACCESS_KEY_ID", "x"), ("AWS_SECRET_ACCESS_KEY", "y")];
-    for (variables, expected) in [
-        (vec![SECRET], &["no region", "no AWS credentials"][..]),
-        (vec![SECRET, region], &["no AWS credentials"]),
-        (vec![SECRET, credentials[0], credentials[1]], &["no region"]),
-        (
-            vec![
-                SECRET,
-                region,
-                credentials[0],
-                credentials[1],
-                ("AWS_ENDPOINT_URL", "not-a-url"),
-            ],
-            &["AWS_ENDPOINT_URL: `not-a-url`"],
-        ),
-        (
-            vec![
-                SECRET,
-                region,
-                credentials[0],
-                credentials[1],
-                ("AWS_ENDPOINT_URL_DYNAMODB", "localhost:8000"),
-            ],
-            &["AWS_ENDPOINT_URL_DYNAMODB: `localhost:8000`"],
-        ),
-    ] {
-        for arguments in [&["doctor"][..], &["users", "show", "alice"]] {
-            let output = command(&variables).args(arguments).output().unwrap();
-            let text = stderr(&output);
-            assert_eq!(output.status.code(), Some(1), "{text}");
-            assert_eq!(text.lines().count(), expected.len(), "{text}");
-            for part in expected {
-                assert_eq!(text.matches(part).count(), 1, "{text}");
-            }
-        }
-    }
-}
-
-/// The time limit of a call is 8 seconds.
-#[test]
-fn a_silent_endpoint_is_reported_once_after_a_time_limit() {
-    let endpoint = stranger(None);
-    let mut child = command_at(&endpoint)
-        .arg("doctor")
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    // The result of the first check is there before DynamoDB has answered.
-    let first = lines.next().unwrap().unwrap();
-    assert!(first.contains("settings"), "{first}");
-    assert!(child.try_wait().unwrap().is_none());
-    let rest: Vec<String> = lines.map(Result::unwrap).collect();
-    assert_eq!(child.wait().unwrap().code(), Some(1));
-    let rest = rest.join("\n");
-    assert_eq!(rest.matches("does not respond").count(), 1, "{rest}");
-    assert!(
-        rest.contains("AWS_ENDPOINT_URL") && rest.contains(&endpoint),
-        "{rest}"
-    );
-}
-
-#[test]
-fn another_web_server_at_the_endpoint_is_named() {
-    let page = response(
-        "404 Not Found",
-        "server: nginx\r\ncontent-type: text/html\r\n",
-        "<h1>Not Found</h1>",
-    );
-    let welcome = response("200 OK", "content-type: text/html\r\n", "<h1>Welcome</h1>");
-    for (answer, status) in [(page, "404"), (welcome, "200")] {
-        let endpoint = stranger(Some(answer));
-        let doctor = command_at(&endpoint).arg("doctor").output().unwrap();
-        let show = command_at(&endpoint)
-            .args(["users", "show", "alice"])
-            .output()
-            .unwrap();
-        for (output, text) in [(&doctor, stdout(&doctor)), (&show, stderr(&show))] {
-            assert_eq!(output.status.code(), Some(1), "{text}");
-            for part in [status, "text/html", "AWS_ENDPOINT_URL", &endpoint] {
-                assert!(text.contains(part), "{part}: {text}");
-            }
-            assert!(!text.contains("unknown:"), "{text}");
-        }
-    }
-    // Nothing listens here any more.
-    let endpoint = {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        format!("http://{}", listener.local_addr().unwrap())
-    };
-    let doctor = command_at(&endpoint).arg("doctor").output().unwrap();
-    let text = stdout(&doctor);
-    assert!(
-        text.contains("refused") && text.contains("AWS_ENDPOINT_URL"),
-        "{text}"
-    );
-}
-
-#[test]
-fn a_missing_permission_is_named() {
-    let body =
-        json!({ "__type": "com.amazon.coral.service#AccessDeniedException", "Message": "no" });
-    let denied = response(
-        "400 Bad Request",
-        "content-type: application/x-amz-json-1.0\r\n",
-        &body.to_string(),
-    );
-    let endpoint = stranger(Some(denied));
-    for (arguments, action) in [
-        (&["users", "export", "alice"][..], "dynamodb:Query"),
-        (&["users", "lock", "alice"], "dynamodb:UpdateItem"),
-        (&["registration-tokens", "create"], "dynamodb:PutItem"),
-        (&["doctor"], "dynamodb:DescribeTable"),
-    ] {
-        let output = command_at(&endpoint).args(arguments).output().unwrap();
-        let text = stdout(&output) + &stderr(&output);
-        assert!(text.contains(action), "{arguments:?}: {text}");
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
