@@ -1,6 +1,6 @@
 //! User-Interactive Authentication: the protocol, the sessions, the fallback pages and each stage.
 
-pub(crate) mod captcha;
+mod captcha;
 mod email;
 mod fallback;
 mod msisdn;
