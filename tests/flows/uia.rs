@@ -2,11 +2,14 @@
 
 mod captcha;
 mod email;
+mod ended_logins;
+mod expensive_requests;
 mod fallback;
 mod msisdn;
 mod protocol;
 mod registration_token;
 mod replay;
+mod sequences;
 mod session_binding;
 mod sessions;
 mod terms;
