@@ -11,7 +11,7 @@ use crate::{
     error::{MatrixError, Rejection},
     http::{Body, Request},
     ids::Localpart,
-    limits::Limit,
+    limits::{self, Limit},
     store::{AccountRow, CallerFacts, RegistrationLookup},
     uia::{self, Auth, FlowSet, Operation, Replay},
 };
