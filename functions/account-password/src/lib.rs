@@ -144,12 +144,14 @@ async fn finish(
     };
     let threepids = threepids(app, &subject).await?;
     let logout = device_logout(protected, parameters);
+    // The time of the change is not later than the time at which the network becomes trusted.
+    let now = app.clock.now();
     // The client has authenticated as the account owner. A trusted network prevents later password attempts
     // of attackers from locking the owner out there.
     let ((), hash, messages, ()) = tokio::join!(
         completion.refund_attempt(app),
         app.hasher.hash(password, &*app.rng),
-        messages(app, &subject.user, &threepids, &logout),
+        messages(app, &subject, &threepids, &logout),
         credentials::trust_network(app, &subject.user, protected.network)
     );
     let messages = match messages {
@@ -168,7 +170,7 @@ async fn finish(
         known: verified.map(|verified| verified.password_changed_at),
         validated: subject.validated,
         messages,
-        now: app.clock.now(),
+        now,
     };
     let write = |session| app.store.change_password(&change, session);
     protected.finish_with(app, completion, DONE, write).await
@@ -203,12 +205,19 @@ fn device_logout(protected: &ProtectedRequest, parameters: &Parameters) -> Devic
 /// Returns the outbox rows: the security notifications of the account owner, and the purge of logged-out devices.
 async fn messages(
     app: &App,
-    user: &Localpart,
+    subject: &Subject,
     threepids: &[ThreePid],
     logout: &DeviceLogout,
 ) -> Result<Vec<NewMessage>, LimitError> {
-    let mut messages =
-        security_notifications::notify(app, user, threepids, Notice::PasswordChanged).await?;
+    let user = &subject.user;
+    let mut messages = match &subject.validated {
+        Some(validated) => {
+            security_notifications::notify_of_reset(app, &validated.threepid, threepids).await?
+        }
+        None => {
+            security_notifications::notify(app, user, threepids, Notice::PasswordChanged).await?
+        }
+    };
     if *logout != DeviceLogout::None {
         messages.push(NewMessage::purge(user, app.clock.now(), &*app.rng));
     }

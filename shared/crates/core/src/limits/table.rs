@@ -74,8 +74,11 @@ pub enum Limit {
     /// Messages that tell an account owner that someone else entered a 3PID of the account.
     KnownNotice,
     /// Security notifications, by account and kind, so that repeating an action cannot flood the mailbox
-    /// and one kind cannot suppress another.
+    /// and one kind cannot suppress another. Password resets are not counted.
     Notice,
+    /// Password resets, by the validated 3PID. The quota is separate, so that a client that has the password or a
+    /// token cannot keep the account owner from a reset, and so that the holder of one 3PID cannot either.
+    Reset,
     /// 3PIDs that are added to an account. Each mailbox of the account is notified.
     Addition,
 }
@@ -116,7 +119,7 @@ const fn row(
 
 /// All limits. The table in the documentation is generated from this table.
 #[rustfmt::skip] // One line per limit, so that the limits can be compared.
-pub const LIMITS: [LimitRow; 33] = [
+pub const LIMITS: [LimitRow; 34] = [
     row(Limit::Register, "register", "network", (240, 1), "each `POST /register` of an ordinary user"),
     row(Limit::Available, "available", "network", (60, 1), "each `GET /register/available`"),
     row(Limit::RegistrationToken, "registration-token", "network", (10, MINUTE), "each check of a registration token, by its validity endpoint or in the UIA stage; refunded if the token is valid"),
@@ -124,7 +127,7 @@ pub const LIMITS: [LimitRow; 33] = [
     row(Limit::Captcha, "captcha", "network", (20, 15), "each call to the captcha provider"),
     row(Limit::PasswordHash, "password-hash", "network", (20, 30), "each password hash: registration, login, the stage `m.login.password`, password reset"),
     row(Limit::NetworkPasswordAttempts, "password-guess", "identifier and network", (10, MINUTE), "each password attempt; refunded if the password is right"),
-    row(Limit::AccountPasswordAttempts, "account-guess", "account, all networks", (100, 10 * MINUTE), "each password attempt without an access token; refunded if the password is right"),
+    row(Limit::AccountPasswordAttempts, "account-guess", "account, all networks", (100, 10 * MINUTE), "each password attempt without an access token; refunded if the password is right. An attempt above this limit gets the response to a wrong password"),
     row(Limit::TokenHolderPasswordAttempts, "own-guess", "account, all networks", (100, 10 * MINUTE), "each password attempt with an access token of the account; refunded if the password is right"),
     row(Limit::Account, "account", "network", (60, 2), "each request to a UIA-protected endpoint of an account, `POST /account/3pid`, `POST /account/3pid/delete`"),
     row(Limit::Login, "login", "network", (60, 2), "each login, with a password or as an application service"),
@@ -149,6 +152,7 @@ pub const LIMITS: [LimitRow; 33] = [
     row(Limit::ResetSmsCountry, "reset-sms-country", "country", (200, 10), "each text message for a password reset"),
     row(Limit::KnownNotice, "known-notice", "address", (1, 24 * HOUR), "the message to an account owner that someone else entered a 3PID of the account"),
     row(Limit::Notice, "notice", "account and kind of notification", (10, HOUR), "each password change of an account that gets security notifications"),
+    row(Limit::Reset, "reset", "address", (10, HOUR), "each password reset"),
     row(Limit::Addition, "addition", "account", (10, HOUR), "each 3PID that is added to an account"),
 ];
 

@@ -61,39 +61,73 @@ impl Store {
         bucket: &str,
         gcra: GcraUpdate,
     ) -> Result<LimitDecision, StoreError> {
-        let (now, cost) = (gcra.now.0, gcra.cost);
-        let begin = BucketUpdate {
-            update: "SET tat = :value, #ttl = :ttl",
-            condition: "attribute_not_exists(tat) OR tat <= :limit",
-            value: now + cost,
-            limit: now,
-            empty_at: now + cost,
-        };
-        let decision = self.update_bucket(bucket, begin).await?;
+        let decision = self.begin_bucket(bucket, gcra).await?;
         let LimitDecision::Exceeded { arrival } = decision else {
             return Ok(decision);
         };
-        let limit = now + gcra.tolerance;
-        if arrival.0 > limit {
+        if arrival.0 > gcra.now.0 + gcra.tolerance {
             return Ok(decision);
         }
+        self.add_to_bucket(bucket, gcra, arrival).await
+    }
+
+    /// Like [`consume_limit`](Self::consume_limit), for a bucket whose TAT has just been read. Makes one `UpdateItem`
+    /// call, whether the bucket is empty, in use or exhausted, so that the duration does not disclose the state of the
+    /// bucket. A second call follows only if a concurrent request has changed the bucket since.
+    pub async fn consume_read_limit(
+        &self,
+        bucket: &str,
+        gcra: GcraUpdate,
+        read: Option<Timestamp>,
+    ) -> Result<LimitDecision, StoreError> {
+        match read.filter(|arrival| *arrival > gcra.now) {
+            Some(arrival) => self.add_to_bucket(bucket, gcra, arrival).await,
+            None => self.consume_limit(bucket, gcra).await,
+        }
+    }
+
+    /// Counts the first request of an empty bucket.
+    async fn begin_bucket(
+        &self,
+        bucket: &str,
+        gcra: GcraUpdate,
+    ) -> Result<LimitDecision, StoreError> {
+        let empty_at = gcra.now.0 + gcra.cost;
+        let begin = BucketUpdate {
+            update: "SET tat = :value, #ttl = :ttl",
+            condition: "attribute_not_exists(tat) OR tat <= :limit",
+            value: empty_at,
+            limit: gcra.now.0,
+            empty_at,
+        };
+        self.update_bucket(bucket, begin).await
+    }
+
+    /// Counts one more request of a bucket whose TAT is `arrival`.
+    async fn add_to_bucket(
+        &self,
+        bucket: &str,
+        gcra: GcraUpdate,
+        arrival: Timestamp,
+    ) -> Result<LimitDecision, StoreError> {
         let add = BucketUpdate {
             update: "SET tat = tat + :value, #ttl = :ttl",
             condition: "tat <= :limit",
-            value: cost,
-            limit,
-            empty_at: arrival.0 + cost,
+            value: gcra.cost,
+            limit: gcra.now.0 + gcra.tolerance,
+            empty_at: arrival.0 + gcra.cost,
         };
         self.update_bucket(bucket, add).await
     }
 
-    /// Refunds one request.
+    /// Refunds one request. The nonce keeps a repetition after a lost response from refunding twice.
     pub async fn refund_limit(&self, bucket: &str, cost: i64) -> Result<(), StoreError> {
         let request = self
             .bucket(bucket)
-            .update_expression("SET tat = tat - :cost")
-            .condition_expression("attribute_exists(tat)")
-            .expression_attribute_values(":cost", number(cost));
+            .update_expression("SET tat = tat - :cost, refund = :refund")
+            .condition_expression("attribute_exists(tat) AND NOT refund = :refund")
+            .expression_attribute_values(":cost", number(cost))
+            .expression_attribute_values(":refund", text(self.rng.base64::<12>()));
         self.update_item(request).await?;
         Ok(())
     }
