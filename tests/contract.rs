@@ -1,9 +1,10 @@
 //! Consistency of the project's files, and an independent parser of every response.
 
 mod cargo_lambda;
+mod costs;
 mod errcodes;
 mod events;
-mod files;
+pub(crate) mod files;
 mod generated;
 mod incidents;
 mod layering;

@@ -1,23 +1,26 @@
-//! Application services, from standard registration files in YAML. `hs_token` is neither used nor stored.
+//! Application services, from standard registration files.
+
+mod file;
+mod samples;
+mod warnings;
 
 use std::{fmt::Write, path::PathBuf};
 
 use anyhow::{Context, bail, ensure};
 use clap::Subcommand;
-use serde::Deserialize;
+pub use file::parse;
 use serde_json::{Value, json};
 use shared::{
-    appservices::{AppserviceRecord, Appservices, NamespaceRecord},
-    ids::is_localpart,
-    secrets::{KeyPurpose, KeyRing, Secret},
+    appservices::{AppserviceRecord, Appservices, excerpt},
     store::{AppservicesRow, RegistrationLookup},
-    tokens,
 };
 
 use crate::{Admin, Report};
 
 /// The maximum number of attempts to change the row. An attempt fails if the row has changed since it was read.
 const MAX_ATTEMPTS: usize = 5;
+/// The maximum size of all registrations together. They are one row, and DynamoDB rejects rows of more than 400 kB.
+const MAX_ROW_BYTES: usize = 380_000;
 
 /// The commands for application services.
 #[derive(Debug, Subcommand)]
@@ -33,64 +36,9 @@ pub enum Command {
     /// Remove an application service; its users remain
     Remove {
         /// The ID of the application service
+        #[arg(allow_hyphen_values = true)]
         id: String,
     },
-}
-
-/// The parts of a registration file that Gatehouse uses. The homeserver uses the others.
-#[derive(Deserialize)]
-struct RegistrationFile {
-    id: String,
-    as_token: String,
-    sender_localpart: String,
-    #[serde(default)]
-    namespaces: RegistrationNamespaces,
-}
-
-#[derive(Default, Deserialize)]
-struct RegistrationNamespaces {
-    #[serde(default)]
-    users: Vec<RegistrationNamespace>,
-}
-
-#[derive(Deserialize)]
-struct RegistrationNamespace {
-    #[serde(default)]
-    exclusive: bool,
-    regex: String,
-}
-
-/// Parses a registration file. The result contains only the hash of the token.
-pub fn parse(yaml: &str, keys: &KeyRing) -> anyhow::Result<AppserviceRecord> {
-    let file: RegistrationFile = serde_yaml_ng::from_str(yaml)
-        .context("the file is not a registration of an application service")?;
-    ensure!(!file.id.is_empty(), "`id` is empty");
-    ensure!(!file.as_token.is_empty(), "`as_token` is empty");
-    ensure!(
-        !tokens::has_our_prefix(&file.as_token),
-        "`as_token` starts like an access token of this server; choose another token"
-    );
-    ensure!(
-        file.as_token.bytes().all(|b| b.is_ascii_graphic()),
-        "`as_token` has a character that is not allowed in an HTTP header"
-    );
-    ensure!(
-        is_localpart(&file.sender_localpart),
-        "`sender_localpart` is not a valid localpart; use lower-case letters, digits and `._=-/+`"
-    );
-    let as_token = Secret::new(file.as_token);
-    let users = file.namespaces.users.into_iter();
-    Ok(AppserviceRecord {
-        id: file.id,
-        token_hash: keys.hash(KeyPurpose::AppserviceToken, as_token.reveal().as_bytes()),
-        sender_localpart: file.sender_localpart,
-        users: users
-            .map(|namespace| NamespaceRecord {
-                exclusive: namespace.exclusive,
-                regex: namespace.regex,
-            })
-            .collect(),
-    })
 }
 
 pub(crate) async fn run(admin: &Admin, command: &Command) -> anyhow::Result<Report> {
@@ -113,16 +61,20 @@ pub(crate) async fn run(admin: &Admin, command: &Command) -> anyhow::Result<Repo
 
 /// Adds application services, or replaces those with the same ID.
 pub async fn add(admin: &Admin, new: &[AppserviceRecord]) -> anyhow::Result<Report> {
-    change(admin, |records| {
-        for record in new {
+    let before = change(admin, |records| {
+        for (index, record) in new.iter().enumerate() {
+            ensure!(
+                new[..index].iter().all(|earlier| earlier.id != record.id),
+                "two files have the `id` `{}`",
+                record.id
+            );
             records.retain(|other| other.id != record.id);
-            if records
-                .iter()
-                .any(|other| other.token_hash == record.token_hash)
-            {
+            let same = |other: &&AppserviceRecord| other.token_hash == record.token_hash;
+            if let Some(other) = records.iter().find(same) {
                 bail!(
-                    "`{}` has the same `as_token` as another application service",
-                    record.id
+                    "`{}` has the same `as_token` as `{}`; each application service needs its own token",
+                    record.id,
+                    other.id
                 );
             }
             records.push(record.clone());
@@ -131,13 +83,26 @@ pub async fn add(admin: &Admin, new: &[AppserviceRecord]) -> anyhow::Result<Repo
         Ok(())
     })
     .await?;
+    let is_replaced = |id: &&str| before.iter().any(|record| record.id == *id);
     let ids: Vec<&str> = new.iter().map(|record| record.id.as_str()).collect();
+    let (replaced, added): (Vec<&str>, Vec<&str>) = ids.iter().partition(|id| is_replaced(id));
+    let mut all = before;
+    all.retain(|record| !ids.contains(&record.id.as_str()));
+    all.extend_from_slice(new);
+    let warnings = warnings::of(&all, &ids, admin.server_name().as_ref());
+    let mut text = String::new();
+    for (done, ids) in [("added", &added), ("replaced", &replaced)] {
+        if !ids.is_empty() {
+            write!(text, "{done} {}; ", ids.join(", "))?;
+        }
+    }
+    text.push_str("the change takes effect within a minute");
+    for warning in &warnings {
+        write!(text, "\nwarning: {warning}")?;
+    }
     Ok(Report::success(
-        json!({ "added": ids }),
-        format!(
-            "added {}; the change takes effect within a minute",
-            ids.join(", ")
-        ),
+        json!({ "added": added, "replaced": replaced, "warnings": warnings }),
+        text,
     ))
 }
 
@@ -161,10 +126,10 @@ async fn list(admin: &Admin) -> anyhow::Result<Report> {
     let records = read(admin).await?.records;
     let mut text = String::new();
     for record in &records {
-        let namespaces: Vec<&str> = record
+        let namespaces: Vec<String> = record
             .users
             .iter()
-            .map(|users| users.regex.as_str())
+            .map(|users| excerpt(&users.regex))
             .collect();
         writeln!(
             text,
@@ -199,53 +164,26 @@ async fn read(admin: &Admin) -> anyhow::Result<AppservicesRow> {
         .unwrap_or_default())
 }
 
-/// Changes the row of the application services, on the condition that it has not changed since it was read.
+/// Changes the row of the application services, on the condition that it has not changed since it was read. Returns
+/// the records from before the change.
 async fn change(
     admin: &Admin,
     edit: impl Fn(&mut Vec<AppserviceRecord>) -> anyhow::Result<()>,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Vec<AppserviceRecord>> {
     for _ in 0..MAX_ATTEMPTS {
         let row = read(admin).await?;
         let mut records = row.records.clone();
         edit(&mut records)?;
+        let size = serde_json::to_string(&records)?.len();
+        ensure!(
+            size <= MAX_ROW_BYTES || records.len() < row.records.len(),
+            "all application services together have {} kB, at most {} kB; shorten their regular expressions",
+            size / 1000,
+            MAX_ROW_BYTES / 1000
+        );
         if admin.store.replace_appservices(&row, &records).await? {
-            return Ok(());
+            return Ok(row.records);
         }
     }
     bail!("the application services are being changed by other commands; try again")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn keys() -> KeyRing {
-        KeyRing::new(Secret::new(vec![7; 32]), None)
-    }
-
-    #[test]
-    fn a_standard_registration_file_is_parsed_and_its_token_hashed() {
-        let yaml = "id: irc\nurl: http://localhost:1\nas_token: sesame\nhs_token: other\nsender_localpart: ircbot\n\
-                    rate_limited: false\nnamespaces:\n  users:\n  - exclusive: true\n    regex: '@irc_.*'\n  aliases: []\n";
-        let record = parse(yaml, &keys()).unwrap();
-        assert_eq!(
-            (record.id.as_str(), record.sender_localpart.as_str()),
-            ("irc", "ircbot")
-        );
-        assert_eq!(
-            record.users,
-            [NamespaceRecord {
-                exclusive: true,
-                regex: "@irc_.*".to_owned()
-            }]
-        );
-        assert!(!record.token_hash.contains("sesame"));
-    }
-
-    #[test]
-    fn a_file_without_a_token_is_rejected() {
-        assert!(parse("id: irc\nas_token: ''\nsender_localpart: x\n", &keys()).is_err());
-        assert!(parse("id: irc\nsender_localpart: x\n", &keys()).is_err());
-        assert!(parse("- not: a registration", &keys()).is_err());
-    }
 }

@@ -9,17 +9,19 @@
 pub mod appservices;
 mod doctor;
 pub mod environment;
+mod explain;
+pub mod output;
 mod progress;
 pub mod registration_tokens;
 pub mod services;
 pub mod times;
 pub mod users;
 
-use std::{fmt::Write, sync::Arc};
+use std::{io, sync::Arc};
 
 use clap::{Parser, Subcommand};
 use serde_json::Value;
-use shared::{clock::Clock, rng::Rng, secrets::KeyRing, store::Store};
+use shared::{clock::Clock, ids::ServerName, rng::Rng, secrets::KeyRing, store::Store};
 
 use crate::{environment::Environment, services::Services};
 
@@ -70,8 +72,17 @@ pub struct Admin {
     pub services: Services,
     /// The settings that only some commands need.
     pub environment: Environment,
-    /// Whether long commands show a progress bar.
+    /// Whether long commands show their progress, and `doctor` prints each result when it is known.
     pub show_progress: bool,
+}
+
+/// A secret that a report contains and that cannot be shown again.
+#[derive(Debug)]
+pub enum ShownOnce {
+    /// A registration token with this hash.
+    RegistrationToken(String),
+    /// A new password.
+    Password,
 }
 
 /// The result of a command, as JSON and as text with the same content.
@@ -83,6 +94,8 @@ pub struct Report {
     pub text: String,
     /// Whether the command must end with a failure after printing the report.
     pub failed: bool,
+    /// The secret in the report, if there is one.
+    pub shown_once: Option<ShownOnce>,
 }
 
 impl Report {
@@ -92,6 +105,7 @@ impl Report {
             json,
             text,
             failed: false,
+            shown_once: None,
         }
     }
 
@@ -104,28 +118,47 @@ impl Report {
         } else {
             &self.text
         };
-        let mut output = String::with_capacity(text.len());
-        for c in text.chars() {
-            if c.is_control() && c != '\n' && c != '\t' {
-                // Writing to a string cannot fail.
-                let _ = write!(output, "\\u{:04x}", u32::from(c));
-            } else {
-                output.push(c);
-            }
-        }
-        output
+        output::escaped(text)
     }
 }
 
 impl Admin {
-    /// Runs a command.
+    /// Runs a command. If DynamoDB prevents it, the error also names the cause.
     pub async fn run(&self, command: &Command) -> anyhow::Result<Report> {
-        match command {
+        let done = match command {
             Command::RegistrationTokens(command) => registration_tokens::run(self, command).await,
             Command::Appservices(command) => appservices::run(self, command).await,
             Command::Users(command) => users::run(self, command).await,
-            Command::Doctor => Ok(doctor::run(self).await),
+            Command::Doctor => doctor::run(self).await,
+        };
+        match done {
+            Ok(report) => Ok(report),
+            Err(error) => Err(explain::explain(self, error).await),
         }
+    }
+
+    /// Handles a report that could not be printed, and returns the error. A registration token that nobody has seen is
+    /// revoked.
+    pub async fn output_lost(&self, report: &Report, error: &io::Error) -> anyhow::Error {
+        let consequence = match &report.shown_once {
+            None => "the command itself was carried out".to_owned(),
+            Some(ShownOnce::Password) => {
+                "the new password was set, but is lost; run the command again".to_owned()
+            }
+            Some(ShownOnce::RegistrationToken(hash)) => {
+                match self.store.revoke_registration_token(hash).await {
+                    Ok(()) => "the token was revoked; run the command again".to_owned(),
+                    Err(error) => format!("the token could not be revoked ({error}); revoke it"),
+                }
+            }
+        };
+        output::error(error).context(consequence)
+    }
+
+    /// The name of the homeserver, if it is set.
+    pub(crate) fn server_name(&self) -> Option<ServerName> {
+        let name = self.environment.get("GATEHOUSE_SERVER_NAME")?;
+        ServerName::parse(name.trim())
     }
 }
 

@@ -7,13 +7,13 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 use shared::{
     clock::Timestamp,
-    config::parse_duration,
+    config::{LONGEST_DURATION, parse_duration},
     secrets::KeyPurpose,
     store::{RegistrationToken, RegistrationTokenRow},
     uia::registration_token::is_valid,
 };
 
-use crate::{Admin, Report};
+use crate::{Admin, Report, ShownOnce, times::with_rfc3339};
 
 const RANDOM_CHARS: usize = 24;
 const ID_CHARS: usize = 12;
@@ -34,10 +34,10 @@ pub enum Command {
         #[arg(long, value_parser = lifetime)]
         expires_in: Option<Duration>,
         /// A label for the list
-        #[arg(long, default_value = "")]
+        #[arg(long, default_value = "", allow_hyphen_values = true)]
         label: String,
         /// The token itself (A-Z a-z 0-9 . _ ~ -); default: a random token
-        #[arg(long)]
+        #[arg(long, allow_hyphen_values = true)]
         token: Option<String>,
     },
     /// List all tokens
@@ -52,8 +52,10 @@ pub enum Command {
 }
 
 fn lifetime(text: &str) -> Result<Duration, String> {
-    parse_duration(text)
-        .ok_or_else(|| "must be a number with one of the units s, m, h, d".to_owned())
+    parse_duration(text).ok_or_else(|| {
+        let days = LONGEST_DURATION.as_secs() / (24 * 60 * 60);
+        format!("must be a number with one of the units s, m, h, d, from 1s to {days}d")
+    })
 }
 
 pub(crate) async fn run(admin: &Admin, command: &Command) -> anyhow::Result<Report> {
@@ -105,7 +107,11 @@ async fn create(
     let id = id(&new.hash);
     let text = format!("{token}\n(ID {id}; the token itself is not shown again)");
     let json = json!({ "id": id, "token": token, "label": label, "uses_allowed": uses, "expires": expires });
-    Ok(Report::success(json, text))
+    let report = Report::success(with_rfc3339(json), text);
+    Ok(Report {
+        shown_once: Some(ShownOnce::RegistrationToken(new.hash)),
+        ..report
+    })
 }
 
 async fn list(admin: &Admin) -> anyhow::Result<Report> {
@@ -135,7 +141,7 @@ async fn list(admin: &Admin) -> anyhow::Result<Report> {
         text.push_str("no registration tokens");
     }
     Ok(Report::success(
-        Value::Array(rows),
+        with_rfc3339(Value::Array(rows)),
         text.trim_end().to_owned(),
     ))
 }

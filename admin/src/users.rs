@@ -6,7 +6,7 @@ mod record;
 mod reset;
 mod status;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::Subcommand;
 use shared::{ids::Localpart, store::Moderation};
 
@@ -21,37 +21,44 @@ const MAX_ATTEMPTS: usize = 5;
 pub enum Command {
     /// Show an account: its status, addresses, devices and bindings
     Show {
-        /// The localpart: the part of the user ID between `@` and `:`
+        /// The username, or the user ID if GATEHOUSE_SERVER_NAME is set
+        #[arg(allow_hyphen_values = true)]
         name: String,
     },
     /// Print everything that is stored about a user as JSON, without secrets and hashes
     Export {
-        /// The localpart: the part of the user ID between `@` and `:`
+        /// The username, or the user ID if GATEHOUSE_SERVER_NAME is set
+        #[arg(allow_hyphen_values = true)]
         name: String,
     },
     /// Lock an account: it cannot be used until it is unlocked; its devices stay logged in
     Lock {
-        /// The localpart: the part of the user ID between `@` and `:`
+        /// The username, or the user ID if GATEHOUSE_SERVER_NAME is set
+        #[arg(allow_hyphen_values = true)]
         name: String,
     },
     /// Undo a lock; an account that was suspended before is suspended again
     Unlock {
-        /// The localpart: the part of the user ID between `@` and `:`
+        /// The username, or the user ID if GATEHOUSE_SERVER_NAME is set
+        #[arg(allow_hyphen_values = true)]
         name: String,
     },
     /// Suspend an account: its user can do little except log in, log out and deactivate it
     Suspend {
-        /// The localpart: the part of the user ID between `@` and `:`
+        /// The username, or the user ID if GATEHOUSE_SERVER_NAME is set
+        #[arg(allow_hyphen_values = true)]
         name: String,
     },
     /// Undo a suspension
     Unsuspend {
-        /// The localpart: the part of the user ID between `@` and `:`
+        /// The username, or the user ID if GATEHOUSE_SERVER_NAME is set
+        #[arg(allow_hyphen_values = true)]
         name: String,
     },
     /// Set a random password and show it once; every device is logged out
     ResetPassword {
-        /// The localpart: the part of the user ID between `@` and `:`
+        /// The username, or the user ID if GATEHOUSE_SERVER_NAME is set
+        #[arg(allow_hyphen_values = true)]
         name: String,
     },
     /// Make a link with which a user with an e-mail address confirms a password reset
@@ -60,7 +67,8 @@ pub enum Command {
     /// receive e-mail, "forgot password" in the client does both. If the account has no e-mail address,
     /// use `reset-password`.
     ResetLink {
-        /// The localpart: the part of the user ID between `@` and `:`
+        /// The username, or the user ID if GATEHOUSE_SERVER_NAME is set
+        #[arg(allow_hyphen_values = true)]
         name: String,
         /// The URL at which clients reach this service; default: `GATEHOUSE_PUBLIC_URL`
         #[arg(long)]
@@ -70,7 +78,8 @@ pub enum Command {
     Import(import::Import),
     /// Deactivate an account permanently: delete its devices, password and addresses; its username stays taken
     Deactivate {
-        /// The localpart: the part of the user ID between `@` and `:`
+        /// The username, or the user ID if GATEHOUSE_SERVER_NAME is set
+        #[arg(allow_hyphen_values = true)]
         name: String,
         /// Record that only the necessary data may be kept, as a user can request
         #[arg(long)]
@@ -82,29 +91,42 @@ pub enum Command {
 }
 
 pub(crate) async fn run(admin: &Admin, command: &Command) -> anyhow::Result<Report> {
+    let user = |name: &str| localpart(admin, name);
     match command {
-        Command::Show { name } => record::show(admin, &localpart(name)?).await,
-        Command::Export { name } => record::export(admin, &localpart(name)?).await,
-        Command::Lock { name } => status::change(admin, name, Moderation::Lock).await,
-        Command::Unlock { name } => status::change(admin, name, Moderation::Unlock).await,
-        Command::Suspend { name } => status::change(admin, name, Moderation::Suspend).await,
-        Command::Unsuspend { name } => status::change(admin, name, Moderation::Unsuspend).await,
-        Command::ResetPassword { name } => reset::password(admin, &localpart(name)?).await,
+        Command::Show { name } => record::show(admin, &user(name)?).await,
+        Command::Export { name } => record::export(admin, &user(name)?).await,
+        Command::Lock { name } => status::change(admin, &user(name)?, Moderation::Lock).await,
+        Command::Unlock { name } => status::change(admin, &user(name)?, Moderation::Unlock).await,
+        Command::Suspend { name } => status::change(admin, &user(name)?, Moderation::Suspend).await,
+        Command::Unsuspend { name } => {
+            status::change(admin, &user(name)?, Moderation::Unsuspend).await
+        }
+        Command::ResetPassword { name } => reset::password(admin, &user(name)?).await,
         Command::ResetLink { name, public_url } => {
-            reset::link(admin, &localpart(name)?, public_url.as_deref()).await
+            reset::link(admin, &user(name)?, public_url.as_deref()).await
         }
         Command::Import(import) => import::run(admin, import).await,
         Command::Deactivate { name, erase, yes } => {
-            deactivate::run(admin, &localpart(name)?, *erase, *yes).await
+            deactivate::run(admin, &user(name)?, *erase, *yes).await
         }
     }
 }
 
-/// Parses a username in its stored form. A complete user ID is rejected, because the server name is
-/// not a required setting of the command.
-fn localpart(name: &str) -> anyhow::Result<Localpart> {
+/// Parses a username in its stored form, or a complete user ID of this server.
+fn localpart(admin: &Admin, text: &str) -> anyhow::Result<Localpart> {
+    let user_id = text.strip_prefix('@').and_then(|rest| rest.split_once(':'));
+    let name = match (user_id, admin.server_name()) {
+        (None, _) => text,
+        (Some((name, server)), Some(own)) if own.as_str() == server => name,
+        (Some((_, server)), Some(own)) => {
+            bail!("`{text}` is a user of `{server}`, but this server is `{own}`")
+        }
+        (Some((name, _)), None) => bail!(
+            "set GATEHOUSE_SERVER_NAME, so that a complete user ID can be checked, or give only `{name}`"
+        ),
+    };
     Localpart::stored(name).with_context(|| {
-        format!("`{name}` is not a username; give the part of the user ID between `@` and `:`, in lower case")
+        format!("`{text}` is not a username; give the part of the user ID between `@` and `:`, in lower case")
     })
 }
 

@@ -151,7 +151,7 @@ const SERVICES: [Service; 2] = [
         needs: ses::needs,
         read: ses::read,
         denied: "AccessDenied",
-        rejected: "MessageRejected",
+        rejected: "InvalidParameterValue",
         internal_error: "InternalFailure",
     },
     Service {

@@ -1,10 +1,8 @@
 //! The command line of `cargo run`: a local Gatehouse server.
 
 use std::{
-    fs,
     io::{IsTerminal, Write},
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
@@ -17,6 +15,7 @@ use gatehouse_local::{
     runtime::{
         clock::MovableClock,
         console::{self, LogFormat},
+        data_lock::DataLock,
         defaults::{Defaults, Lookup},
         event_poller::EventPoller,
         server,
@@ -154,7 +153,7 @@ async fn run(
         address.set_ip(Ipv4Addr::LOCALHOST.into());
     }
     let url = format!("http://{address}");
-    create_data_directory(data)?;
+    let _lock = data.map(DataLock::acquire).transpose()?;
     let started = Local::start(Options {
         lookup: environment(),
         address: url.clone(),
@@ -163,7 +162,7 @@ async fn run(
         external,
         ..Options::default()
     });
-    let local = Arc::new(match (check_names(), started) {
+    let local = Arc::new(match (check_variables(), started) {
         (Ok(()), started) => started?,
         (Err(names), Ok(_)) => return Err(names.into()),
         // One message reports both the unknown names and the invalid values.
@@ -196,7 +195,8 @@ async fn run_services(
 ) -> Result<()> {
     let stop = shutdown_signal()?;
     let lookup = environment();
-    create_data_directory(data)?;
+    check_variables()?;
+    let _lock = data.map(DataLock::acquire).transpose()?;
     // The default address of `cargo lambda watch`.
     let defaults = Defaults::new("http://127.0.0.1:9000", data, &SystemRng)?;
     let settings = defaults.under(Arc::clone(&lookup));
@@ -228,9 +228,9 @@ async fn run_services(
     Ok(())
 }
 
-/// Rejects unknown names, because a setting with a misspelt name would have no effect.
-fn check_names() -> Result<(), ConfigErrors> {
-    Config::unknown_settings(std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()))
+/// Rejects unknown names and values that are not UTF-8, because such settings would have no effect.
+fn check_variables() -> Result<(), ConfigErrors> {
+    Config::check_environment(std::env::vars_os().collect::<Vec<_>>().into_iter())
 }
 
 /// The environment of the process. An empty variable is treated as not set.
@@ -247,16 +247,6 @@ fn clock(data: Option<&Path>) -> Result<Arc<MovableClock>> {
         Some(directory) => MovableClock::kept_in(directory)?,
         None => MovableClock::running(),
     }))
-}
-
-/// Creates the data directory. Only its owner can read it, because it contains the secret.
-fn create_data_directory(data: Option<&Path>) -> Result<()> {
-    let Some(directory) = data else { return Ok(()) };
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(directory)
-        .with_context(|| format!("cannot create the directory {}", directory.display()))
 }
 
 /// Completes at the first SIGINT or SIGTERM.

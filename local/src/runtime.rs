@@ -3,6 +3,7 @@
 
 pub mod clock;
 pub mod console;
+pub mod data_lock;
 pub mod defaults;
 pub mod event_poller;
 pub(crate) mod host_check;

@@ -39,7 +39,7 @@ pub struct Template {
     pub stage: String,
 }
 
-/// The methods of a path, with `ANY` in place of the methods that have the same target as HEAD. HEAD is never an
+/// The methods of a path, with `ANY` in place of the methods that have the same target as PATCH. PATCH is never an
 /// endpoint, so these are the methods without an endpoint.
 fn with_any(methods: BTreeMap<String, Target>) -> Result<BTreeMap<String, Target>> {
     for method in METHODS {
@@ -48,7 +48,7 @@ fn with_any(methods: BTreeMap<String, Target>) -> Result<BTreeMap<String, Target
             "the method {method} is missing"
         );
     }
-    let rest = methods["HEAD"].clone();
+    let rest = methods["PATCH"].clone();
     let own = methods.into_iter().filter(|(_, target)| *target != rest);
     Ok(own.chain([("ANY".to_owned(), rest.clone())]).collect())
 }
@@ -313,7 +313,12 @@ fn table(id: &str, properties: &Value) -> Result<Table> {
         "KeySchema",
     ]
     .into_iter()
-    .filter_map(|name| Some((name.to_owned(), properties.get(name)?.clone())))
+    .filter_map(|name| {
+        Some((
+            name.to_owned(),
+            if_condition_holds(properties.get(name)?).clone(),
+        ))
+    })
     .chain(properties.get("StreamSpecification").map(stream))
     .collect();
     Ok(Table {
@@ -323,6 +328,11 @@ fn table(id: &str, properties: &Value) -> Result<Table> {
         ttl,
         definition,
     })
+}
+
+/// The value of a property if its condition holds: no local table is part of a first deployment that may fail.
+fn if_condition_holds(value: &Value) -> &Value {
+    value["Fn::If"].get(1).unwrap_or(value)
 }
 
 /// The stream for `CreateTable`. `CloudFormation` has no `StreamEnabled`, because a specified stream is enabled.

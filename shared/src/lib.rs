@@ -9,12 +9,12 @@ pub use gatehouse_core::{
     passwords, security_notifications, threepid_validation, threepids, tokens,
 };
 pub use gatehouse_http::{
-    account_threepids, credentials, devices, error, http, lambda, pages, request_token,
+    account_threepids, callers, credentials, devices, error, http, lambda, pages, request_token,
     threepid_creds, uia, validation_pages,
 };
 pub use gatehouse_model::opaque_debug;
 pub use gatehouse_model::{
-    appservices, client_network, clock, host_name, id_server_name, ids, metrics, outbox,
-    password_hash, rng, secrets, signing, stage_type, threepid, validation_session,
+    appservices, client_network, clock, format_date, host_name, id_server_name, ids, metrics,
+    outbox, password_hash, rng, secrets, signing, stage_type, threepid, validation_session,
 };
 pub use gatehouse_store::{aws, store};

@@ -1,5 +1,6 @@
 //! Tests with rate limits enabled.
 
+mod every_route;
 mod messages;
 
 use std::{net::IpAddr, time::Duration};
@@ -180,4 +181,32 @@ async fn http_19_limits_apply_to_the_network_the_gateway_saw() {
     from("::ffff:127.0.0.1")
         .await
         .error(429, "M_LIMIT_EXCEEDED");
+}
+
+/// A clock that was ahead of time must not lock clients out: a bucket cannot be fuller than full.
+#[tokio::test]
+async fn a_bucket_from_a_clock_ahead_of_time_counts_as_full() {
+    const YEAR_MS: i64 = 365 * 24 * 60 * 60 * 1000;
+    let server = TestServer::with(&[LIMITS]).await;
+    let send = async || server.get(AVAILABLE).await;
+    send().await.ok();
+    let table = format!("{}-limits", server.local.config().tables);
+    for row in server.local.dynamodb().table("Limits").unwrap_or_default() {
+        server.raw_dynamodb(
+            "UpdateItem",
+            &json!({
+                "TableName": table,
+                "Key": { "pk": row["pk"] },
+                "UpdateExpression": "SET tat = tat + :year",
+                "ExpressionAttributeValues": { ":year": { "N": YEAR_MS.to_string() } },
+            }),
+        );
+    }
+    let reply = send().await;
+    reply.error(429, "M_LIMIT_EXCEEDED");
+    assert_eq!(reply.headers["retry-after"], "1");
+    allowed_after(&server, 1, send).await.ok();
+    // The whole burst is available again after the time that it takes from empty to full.
+    server.advance(Duration::from_mins(2));
+    assert_eq!(until_refused(send).await, (60, 1));
 }

@@ -83,6 +83,33 @@ async fn login_01_the_login_types_are_listed() {
     }
 }
 
+/// A keyboard's completion adds a space, and copied text has marks of its direction.
+#[tokio::test]
+async fn login_02_white_space_around_an_identifier_is_ignored() {
+    let server = with_addresses().await;
+    let threepid = |medium: &str, address: &str| json!({ "type": "m.id.thirdparty", "medium": medium, "address": address });
+    let phone = |country: &str, phone: &str| json!({ "type": "m.id.phone", "country": country, "phone": phone });
+    for identifier in [
+        user_id(" alice "),
+        user_id("@alice:localhost\n"),
+        threepid("email", " alice@example.org"),
+        threepid("email", "Alice@Example.org \u{200b}"),
+        threepid("msisdn", " 447400123456 "),
+        threepid("msisdn", "+44\u{a0}7400\u{a0}123456"),
+        phone("gb", "07400 123456"),
+        phone("GB", "\u{202a}+447400123456\u{202c}"),
+        phone("GB", "tel:+44-7400-123456"),
+        phone(
+            "GB",
+            "\u{660}\u{667}\u{664}\u{660}\u{660}\u{661}\u{662}\u{663}\u{664}\u{665}\u{666}",
+        ),
+    ] {
+        let reply = log_in(&server, &login_by(&identifier, PASSWORD)).await;
+        assert_eq!(reply.status, 200, "{identifier}: {}", reply.text());
+        assert_eq!(reply.ok()["user_id"], "@alice:localhost");
+    }
+}
+
 #[tokio::test]
 async fn login_02_an_unknown_type_is_m_unknown() {
     let server = TestServer::new().await;

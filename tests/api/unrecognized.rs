@@ -1,5 +1,7 @@
 //! Unknown paths, wrong methods, and OPTIONS.
 
+use std::collections::BTreeSet;
+
 use test_support::TestServer;
 
 use super::support::{ENDPOINTS, dummy_registration, request};
@@ -33,9 +35,34 @@ async fn http_08_an_unknown_path_is_404() {
         for method in METHODS {
             let reply = server.send(request(method, path, &[], b"{}")).await;
             assert_eq!(reply.status, 404, "{method} {path}");
-            reply.error(404, "M_UNRECOGNIZED");
+            if method != "HEAD" {
+                reply.error(404, "M_UNRECOGNIZED");
+            }
+            assert!(!reply.headers.contains_key("allow"), "{method} {path}");
         }
     }
+}
+
+/// Uptime monitors send HEAD.
+#[tokio::test]
+async fn head_is_answered_like_get_without_a_body() {
+    let server = TestServer::new().await;
+    let before = server.dump();
+    for (path, own) in ENDPOINTS {
+        if !own.contains(&"GET") {
+            continue;
+        }
+        let get = server.send(request("GET", path, &[], b"")).await;
+        let head = server.send(request("HEAD", path, &[], b"")).await;
+        assert_eq!(head.status, get.status, "{path}");
+        assert!(head.body.is_empty(), "{path}");
+        for (name, value) in &get.headers {
+            if name != "content-length" && name != "date" {
+                assert_eq!(head.headers.get(name), Some(value), "{path} {name}");
+            }
+        }
+    }
+    assert_eq!(server.dump(), before);
 }
 
 #[tokio::test]
@@ -44,10 +71,32 @@ async fn http_09_a_known_path_with_the_wrong_method_is_405() {
     let before = server.dump();
     for (path, own) in ENDPOINTS {
         for method in METHODS {
-            if !own.contains(&method) {
+            let is_own = own.contains(&method) || (method == "HEAD" && own.contains(&"GET"));
+            if !is_own {
                 let reply = server.send(request(method, path, &[], b"{}")).await;
                 assert_eq!(reply.status, 405, "{method} {path}");
-                reply.error(405, "M_UNRECOGNIZED");
+                if method != "HEAD" {
+                    reply.error(405, "M_UNRECOGNIZED");
+                }
+                let allowed = reply.headers["allow"].to_str().unwrap_or_default();
+                let allowed: Vec<&str> = allowed.split(", ").collect();
+                let head = if own.contains(&"GET") {
+                    &["HEAD"][..]
+                } else {
+                    &[]
+                };
+                let expected: BTreeSet<&str> = own
+                    .iter()
+                    .chain(head)
+                    .chain(&["OPTIONS"])
+                    .copied()
+                    .collect();
+                assert_eq!(
+                    allowed.len(),
+                    expected.len(),
+                    "{method} {path}: {allowed:?}"
+                );
+                assert_eq!(allowed.into_iter().collect::<BTreeSet<_>>(), expected);
             }
         }
     }
@@ -91,7 +140,7 @@ async fn http_24_a_trailing_slash_makes_another_path() {
     for (path, own) in ENDPOINTS {
         for path in [format!("{path}/"), format!("{path}//"), format!("/{path}")] {
             // The path of the keys is served in both forms, because some clients add a slash to it.
-            if ENDPOINTS.iter().any(|(served, _)| *served == path) {
+            if path == "/_matrix/key/v2/server/" {
                 continue;
             }
             let reply = server.send(request(own[0], &path, &[], b"{}")).await;

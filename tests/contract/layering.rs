@@ -14,7 +14,7 @@ use imports::imports;
 const ORDER: [(&str, &str); 4] = [
     (
         "model",
-        "rng clock secrets ids client_network host_name threepid stage_type signing id_server_name password_hash
+        "rng clock format_date secrets ids client_network host_name threepid stage_type signing id_server_name password_hash
          validation_session appservices outbox metrics",
     ),
     ("store", "aws store"),
@@ -25,7 +25,7 @@ const ORDER: [(&str, &str); 4] = [
     ),
     (
         "http",
-        "error http pages credentials threepid_creds uia account_threepids devices request_token validation_pages lambda",
+        "error http pages callers credentials threepid_creds uia account_threepids devices request_token validation_pages lambda",
     ),
 ];
 

@@ -5,13 +5,15 @@
 )]
 
 mod functions;
+mod parameters;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use gatehouse_local::template::{GatewayResponse, Target, Template};
+use regex_lite::Regex;
 use serde_yaml_ng::{Mapping, Value};
 use shared::{
-    config::{Config, SETTINGS},
+    config::{Config, SETTINGS, sender_address},
     http::COMMON_HEADERS,
     key_ring::MEMBERS,
 };
@@ -136,7 +138,8 @@ fn cors(response: &GatewayResponse) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// HTTP-20, HTTP-21: a response to a throttled request has the delay in a header and in the body.
+/// HTTP-20, HTTP-21: a response to a throttled request has the delay in a header and in the body. API Gateway responds
+/// with 5xx while Lambda throttles the functions; this response has the header as well.
 #[test]
 fn http_06_gateway_responses_are_matrix_errors() {
     let template = template();
@@ -156,6 +159,9 @@ fn http_06_gateway_responses_are_matrix_errors() {
             "{kind}: {body}"
         );
         let by_cause = kind.starts_with("DEFAULT_");
+        if kind == "DEFAULT_5XX" {
+            assert!(response.headers.contains_key("Retry-After"));
+        }
         // The status of QUOTA_EXCEEDED and of THROTTLED is fixed, so the template need not repeat it.
         assert!(
             response.status.is_some() || by_cause || kind == "THROTTLED",
@@ -273,4 +279,39 @@ fn the_stack_is_within_the_quotas_of_aws() {
 
     let size = files::read("template.yaml").len();
     assert!(size < 1_000_000, "the template has {size} bytes");
+}
+
+/// A value that the stack accepts must not prevent the functions from starting.
+#[test]
+fn the_stack_and_the_program_accept_the_same_senders() {
+    let template = yaml();
+    let pattern = template["Parameters"]["MailFrom"]["AllowedPattern"].as_str();
+    let pattern = Regex::new(pattern.expect("a pattern")).expect("a regular expression");
+    for (text, is_valid) in [
+        ("a@example.org", true),
+        ("<a@example.org>", true),
+        ("Example <a@example.org>", true),
+        ("Example<a@example.org>", true),
+        ("Example, Inc. <a@example.org>", true),
+        ("\"Example, Inc.\" <a@example.org>", true),
+        ("Ex (test) <a@example.org>", true),
+        ("me@home <a@example.org>", true),
+        ("B\u{fc}cherei K\u{f6}ln <a@example.org>", true),
+        ("\u{65e5}\u{672c}\u{8a9e} <a@example.org>", true),
+        ("a@b\u{fc}cher.example", true),
+        ("Example", false),
+        ("a@example", false),
+        ("@example.org", false),
+        ("a@example.org>", false),
+        ("<a@example.org", false),
+        ("A <a@example.org> b", false),
+        ("A <a@example.org>, <b@example.org>", false),
+        ("a@example.org, b@example.org", false),
+        ("a@b@example.org", false),
+        ("a,b@example.org", false),
+    ] {
+        assert_eq!(pattern.is_match(text), is_valid, "the stack: {text}");
+        let found = sender_address(text);
+        assert_eq!(found.is_some(), is_valid, "the program: {text}");
+    }
 }

@@ -9,6 +9,7 @@ mod account_threepids;
 mod accounts;
 mod devices;
 mod messages;
+mod refusals;
 mod registration;
 mod validation;
 

@@ -99,7 +99,7 @@ async fn a_function_does_not_start_with_an_invalid_secret() {
     for (secret, fault) in [
         (
             None,
-            "GATEHOUSE_SECRET_ARN: Secrets Manager rejected the request: ResourceNotFoundException",
+            "GATEHOUSE_SECRET_ARN: Secrets Manager rejected the request: ResourceNotFoundException; there is no such secret in this region",
         ),
         (
             Some(NEW),

@@ -73,6 +73,10 @@ pub(crate) async fn enqueue(app: &App, messages: &[NewMessage]) {
             validated_at: None,
             next_link: None,
             suppressed: false,
+            requested_at: None,
+            network: None,
+            is_known_network: false,
+            country: None,
         };
         app.store
             .save_validation(&row, Some(message))

@@ -7,6 +7,7 @@
 
 mod account_threepids;
 mod concurrent_duplicates;
+mod limits;
 mod logins;
 mod refreshes;
 mod registration;

@@ -6,6 +6,7 @@
 )]
 
 mod deliveries;
+mod origins;
 
 use std::time::Duration;
 

@@ -12,3 +12,4 @@ mod sessions;
 mod terms;
 mod threepid_creds;
 mod threepid_pages;
+mod waiting_pages;

@@ -29,6 +29,9 @@ BROAD_RESOURCES = {
     "arn:${AWS::Partition}:ses:${AWS::Region}:${AWS::AccountId}:identity/*": "the sender address, its domain and, in the SES sandbox, the recipient",
     "all but arn:${AWS::Partition}:sns:*:*:*": "phone numbers, which have no ARN; all topics are excluded",
 }
+# The statement that every function must have: otherwise Lambda creates the log group again after the stack has deleted
+# it, and the next deployment fails.
+NO_LOG_GROUPS = {"Effect": "Deny", "Action": ["logs:CreateLogGroup"], "Resource": "*"}
 # Lambda's limit for the resource policy of a function.
 MAX_RESOURCE_POLICY_BYTES = 20_480
 
@@ -49,6 +52,8 @@ def statement_resources(statement):
 
 def check_statement(statement, tables):
     """Yields the problems of one statement in the role of a function."""
+    if statement == NO_LOG_GROUPS:
+        return
     if statement["Effect"] != "Allow" or "NotAction" in statement or "Condition" in statement:
         yield f"has a statement that this check does not support: {statement}"
     for action in elements(statement["Action"]):
@@ -82,6 +87,8 @@ def check_roles(stack):
         given = [one for policy in role.get("Policies", []) for one in policy["PolicyDocument"]["Statement"]]
         for problem in (problem for statement in given for problem in check_statement(statement, tables)):
             yield f"{function} {problem}"
+        if NO_LOG_GROUPS not in given:
+            yield f"{function} must not create log groups"
         properties = SOURCE["Resources"][function]["Properties"]
         written = [one for policy in properties.get("Policies", []) for one in policy["Statement"]]
         added = [one for one in given if one not in written]

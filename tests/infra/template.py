@@ -1,5 +1,6 @@
 """template.yaml, and the CloudFormation template that AWS's SAM transform makes of it."""
 
+import json
 import logging
 import os
 import re
@@ -15,7 +16,18 @@ from samtranslator.translator.translator import Translator
 from samtranslator.yaml_helper import yaml_parse
 
 ROOT = Path(__file__).parents[2]
-SOURCE = yaml_parse((ROOT / "template.yaml").read_text(encoding="utf-8"))
+
+def load():
+    """Returns template.yaml as `sam deploy` sends it to AWS.
+
+    sam parses the file and writes it again without YAML aliases. The transform changes the template in place, so it
+    would repeat a change of a value that several aliases share.
+    """
+    parsed = yaml_parse((ROOT / "template.yaml").read_text(encoding="utf-8"))
+    return json.loads(json.dumps(parsed))
+
+
+SOURCE = load()
 # The S3 location that `sam package` would have inserted.
 CODE = {"Bucket": "code", "Key": "bootstrap.zip"}
 

@@ -31,8 +31,7 @@ struct Members {
     reverse_proxy: bool,
     /// Memory in MB. A function with 1769 MB has one whole vCPU.
     memory: u32,
-    /// Whether requests hash passwords. For such functions, concurrency can be reserved, and an alarm reports
-    /// throttling.
+    /// Whether requests hash passwords. For such functions, concurrency can be reserved.
     #[serde(default)]
     hashes_passwords: bool,
     /// Seconds, if the value in infra/globals.yaml does not fit.
@@ -52,6 +51,9 @@ struct Members {
     /// Other statements of the policy.
     #[serde(default)]
     statements: Vec<Value>,
+    /// The methods that have no rate limit. They make no call, so API Gateway's throttle is enough.
+    #[serde(default)]
+    without_limit: Vec<String>,
 }
 
 fn yes() -> bool {
@@ -72,6 +74,8 @@ pub(crate) struct Function {
     pub(crate) timeout: Option<u32>,
     pub(crate) key_ring: bool,
     pub(crate) tables: BTreeMap<String, Vec<String>>,
+    /// The methods that have no rate limit.
+    pub(crate) without_limit: Vec<String>,
     /// The text of the declaration, from which comments and verbatim blocks are copied.
     source: String,
 }
@@ -84,6 +88,12 @@ impl Function {
             .iter()
             .map(|line| Route::parse(line))
             .collect::<Result<_>>()?;
+        for method in &members.without_limit {
+            ensure!(
+                routes.iter().any(|route| route.methods.contains(method)),
+                "`without_limit`: no route has the method {method}"
+            );
+        }
         let description = match (members.description, routes.first()) {
             (Some(description), _) => description,
             (None, Some(route)) => route.to_string(),
@@ -100,6 +110,7 @@ impl Function {
             timeout: members.timeout,
             key_ring: members.key_ring,
             tables: members.tables,
+            without_limit: members.without_limit,
             source,
         })
     }
@@ -122,6 +133,14 @@ impl Function {
     /// Whether API Gateway invokes the function.
     pub(crate) fn is_endpoint(&self) -> bool {
         !self.routes.is_empty()
+    }
+
+    /// The whole paths with the methods that API Gateway passes to the function.
+    pub(crate) fn served_paths(&self) -> impl Iterator<Item = (String, Vec<&str>)> {
+        self.routes.iter().flat_map(|route| {
+            let paths = route.paths().into_iter();
+            paths.map(|path| (path, route.served()))
+        })
     }
 
     /// The whole paths with their methods, in the order of the declaration.
@@ -171,16 +190,34 @@ pub(crate) fn read_all(root: &Path) -> Result<Vec<Function>> {
     Ok(functions)
 }
 
-/// Returns an error if a path is in two route lines, because the OpenAPI document has each path once.
+/// Returns an error if API Gateway would reject the paths. A path may be in one route line only, because the OpenAPI
+/// document has each path once. API Gateway ignores a trailing slash, and a segment has at most one parameter beside
+/// its literal values, with the same name in all paths.
 fn ensure_paths_are_unique(functions: &[Function]) -> Result<()> {
     let mut known = BTreeSet::new();
+    let mut parameters = BTreeMap::new();
     for function in functions {
         for (path, _) in function.paths() {
+            let file = format!("functions/{}/function.yaml", function.stem);
             ensure!(
-                known.insert(path.clone()),
-                "functions/{}/function.yaml: {path} is in another route line; put all methods of a path into one line",
-                function.stem
+                path == "/" || !path.ends_with('/'),
+                "{file}: API Gateway ignores the trailing slash of {path}; remove it"
             );
+            ensure!(
+                known.insert(path.to_lowercase()),
+                "{file}: {path} is in another route line; put all methods of a path into one line"
+            );
+            for (at, _) in path.match_indices('{') {
+                let (parent, rest) = path.split_at(at);
+                let segment = rest.split('/').next().unwrap_or_default().to_owned();
+                let other = parameters
+                    .entry(parent.to_owned())
+                    .or_insert(segment.clone());
+                ensure!(
+                    *other == segment,
+                    "{file}: {path} has {segment} where another path has {other}"
+                );
+            }
         }
     }
     Ok(())
@@ -230,6 +267,8 @@ tables:
     fn a_member_that_is_not_known_is_an_error() {
         let wrong = SOURCE.replace("memory", "memories");
         assert!(Function::parse("some-things", wrong).is_err());
+        let method = format!("{SOURCE}without_limit: [PUT]\n");
+        assert!(Function::parse("some-things", method).is_err());
         let without = "summary: Sends.\nmemory: 256\n".to_owned();
         assert!(Function::parse("sender", without).is_err());
     }
@@ -239,5 +278,29 @@ tables:
         let parse = |stem| Function::parse(stem, SOURCE.to_owned()).unwrap();
         assert!(ensure_paths_are_unique(&[parse("some-things")]).is_ok());
         assert!(ensure_paths_are_unique(&[parse("some-things"), parse("others")]).is_err());
+    }
+
+    /// API Gateway ignores a trailing slash, and allows one parameter beside the literal values of a segment.
+    #[test]
+    fn paths_that_api_gateway_would_reject_are_errors() {
+        let with = |paths: &[&str]| {
+            let functions: Vec<_> = paths
+                .iter()
+                .map(|path| {
+                    let source = SOURCE.replace("/some/things", path);
+                    Function::parse("some-things", source).unwrap()
+                })
+                .collect();
+            ensure_paths_are_unique(&functions)
+        };
+        assert!(with(&["/a/{id}", "/a/{id}/b", "/a/c", "/b/{other}"]).is_ok());
+        for rejected in [
+            &["/a/"][..],
+            &["/a", "/A"],
+            &["/a/{id}", "/a/{name}/b"],
+            &["/a/{id}", "/a/{id+}"],
+        ] {
+            assert!(with(rejected).is_err(), "{rejected:?}");
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Tables and snippets of the documentation.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use anyhow::{Context, Result};
 use shared::{
@@ -107,9 +107,11 @@ fn limits_table(limits: &[LimitRow]) -> Vec<String> {
     table
 }
 
-/// A number of seconds in the largest unit that divides it.
-fn interval(seconds: u64) -> String {
+/// A time in the largest unit that divides it.
+fn interval(time: Duration) -> String {
+    let seconds = time.as_secs();
     match seconds {
+        _ if time.subsec_millis() > 0 => format!("{} ms", time.as_millis()),
         _ if seconds.is_multiple_of(3600) => format!("{} h", seconds / 3600),
         _ if seconds.is_multiple_of(60) => format!("{} min", seconds / 60),
         _ => format!("{seconds} s"),
@@ -153,7 +155,8 @@ mod tests {
 
     #[test]
     fn an_interval_has_the_largest_unit_that_divides_it() {
-        let cells = [1, 90, 600, 3600, 24 * 3600].map(interval);
-        assert_eq!(cells, ["1 s", "90 s", "10 min", "1 h", "24 h"]);
+        let cells = [200, 1000, 90_000, 600_000, 3_600_000, 86_400_000]
+            .map(|millis| interval(Duration::from_millis(millis)));
+        assert_eq!(cells, ["200 ms", "1 s", "90 s", "10 min", "1 h", "24 h"]);
     }
 }

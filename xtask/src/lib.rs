@@ -5,6 +5,7 @@
 //! needs. The results are committed, so that SAM, Cargo and readers need no generator. A contract test compares the
 //! committed files with [`stale`].
 
+mod costs;
 mod declaration;
 mod docs;
 mod files;
@@ -26,9 +27,13 @@ pub const COMMAND: &str = "cargo xtask generate";
 /// Every generated file below `root`, with the content that it must have.
 pub fn generate(root: &Path) -> Result<Vec<File>> {
     let functions = declaration::read_all(root)?;
+    let template = template::file(root, &functions)?;
+    let costs = costs::page(root, &functions, &template)?;
     let mut files = vec![
-        template::file(root, &functions)?,
+        template,
         lists::endpoints(&functions)?,
+        lists::allowed_methods(&functions),
+        costs,
     ];
     files.extend(lists::blocks(root, &functions)?);
     files.extend(docs::pages(root, &functions)?);

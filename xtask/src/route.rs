@@ -4,8 +4,9 @@ use std::fmt;
 
 use anyhow::{Context, Result, ensure};
 
-/// The methods that a path of an API can have besides OPTIONS, and `ANY` for all paths and methods without a route.
-const METHODS: [&str; 7] = ["ANY", "DELETE", "GET", "HEAD", "PATCH", "POST", "PUT"];
+/// The methods that a path of an API can have besides OPTIONS and HEAD, and `ANY` for all paths and methods without a
+/// route.
+const METHODS: [&str; 6] = ["ANY", "DELETE", "GET", "PATCH", "POST", "PUT"];
 
 /// One route line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +46,15 @@ impl Route {
             versions: owned(versions),
             path: path.to_owned(),
         })
+    }
+
+    /// The methods with HEAD beside GET: the function responds to both, and the body of a HEAD response is empty.
+    pub(crate) fn served(&self) -> Vec<&str> {
+        let mut methods: Vec<&str> = self.methods.iter().map(String::as_str).collect();
+        if let Some(get) = methods.iter().position(|method| *method == "GET") {
+            methods.insert(get + 1, "HEAD");
+        }
+        methods
     }
 
     /// The whole paths, one for each version.
@@ -114,6 +124,7 @@ mod tests {
     fn a_line_is_methods_versions_and_a_path() {
         let route = Route::parse("GET PUT DELETE r0 v3 /devices/{deviceId}").unwrap();
         assert_eq!(route.methods, ["GET", "PUT", "DELETE"]);
+        assert_eq!(route.served(), ["GET", "HEAD", "PUT", "DELETE"]);
         assert_eq!(
             route.paths(),
             [

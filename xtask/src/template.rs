@@ -53,7 +53,6 @@ pub(crate) fn file(root: &Path, functions: &[Function]) -> Result<File> {
     }
     let generated = [
         ("functions", functions_block(functions)),
-        ("hash-throttles", hash_throttles(functions)),
         ("nginx-location", vec![proxy::nginx_location(functions)]),
         ("paths", paths(functions)),
     ];
@@ -141,7 +140,7 @@ fn paths(functions: &[Function]) -> Vec<String> {
             for path in route.paths() {
                 lines.push(format!("{path}:"));
                 lines.push("  <<: *path".to_owned());
-                for method in &route.methods {
+                for method in route.served() {
                     let method = method.to_lowercase();
                     if is_first {
                         lines.push(format!("  {method}: &{stem}"));
@@ -217,17 +216,25 @@ fn resource(function: &Function) -> Vec<String> {
     }
     lines.extend(text::indented(4, function.block("properties")));
     let statements = statements(function);
-    if !statements.is_empty() {
-        lines.push("    Policies:".to_owned());
-        lines.push("      - Version: '2012-10-17'".to_owned());
-        lines.push("        Statement:".to_owned());
-        lines.extend(text::indented(10, statements.iter().map(String::as_str)));
-    }
+    lines.push("    Policies:".to_owned());
+    lines.push("      - Version: '2012-10-17'".to_owned());
+    lines.push("        Statement:".to_owned());
+    lines.extend(text::indented(10, statements.iter().map(String::as_str)));
     lines
 }
 
 fn statements(function: &Function) -> Vec<String> {
-    let mut lines = Vec::new();
+    // SAM permits every function to create log groups. Lambda would create the group of the stack again, without its
+    // retention, if a function still runs after the stack has deleted the group. The next deployment would find the
+    // name taken.
+    let mut lines: Vec<String> = [
+        "- Effect: Deny",
+        "  Action:",
+        "    - logs:CreateLogGroup",
+        "  Resource: '*'",
+    ]
+    .map(str::to_owned)
+    .into();
     if function.key_ring {
         lines.extend(statement(
             &["secretsmanager:GetSecretValue".to_owned()],
@@ -266,23 +273,6 @@ fn permission(id: &str) -> [String; 7] {
         "    Principal: apigateway.amazonaws.com".to_owned(),
         "    SourceArn: !Sub arn:${AWS::Partition}:execute-api:${AWS::Region}:${AWS::AccountId}:${Api}/*".to_owned(),
     ]
-}
-
-/// The metrics of the alarm on functions that hash passwords.
-fn hash_throttles(functions: &[Function]) -> Vec<String> {
-    let hashing = functions
-        .iter()
-        .filter(|function| function.hashes_passwords);
-    hashing
-        .enumerate()
-        .map(|(number, function)| {
-            format!(
-                "- {{ Id: f{number}, ReturnData: false, MetricStat: {{ Period: 300, Stat: Sum, Metric: {{ Namespace: AWS/Lambda, \
-                 MetricName: Throttles, Dimensions: [{{ Name: FunctionName, Value: !Ref {} }}] }} }} }}",
-                function.id()
-            )
-        })
-        .collect()
 }
 
 #[cfg(test)]

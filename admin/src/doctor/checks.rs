@@ -1,7 +1,12 @@
 //! The result of a check, and its construction.
 
+use std::error::Error;
+
 use aws_smithy_runtime_api::client::{orchestrator::HttpResponse, result::SdkError};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use shared::aws::operation;
+
+use crate::{explain::missing_action, services::innermost};
 
 /// The state of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,30 +75,85 @@ impl Check {
         }
     }
 
+    /// The result of a check without the permission for this action.
+    pub(super) fn access_denied(name: &str, action: &str) -> Self {
+        let found = format!("the credentials do not have the permission {action}");
+        let advice = "Give these credentials the permission, or use credentials that have it.";
+        Self::warn(name, found, advice)
+    }
+
     /// The result of a check whose call failed.
-    pub(super) fn call_failed<E: ProvideErrorMetadata>(
+    pub(super) fn call_failed<E: ProvideErrorMetadata + Error + 'static>(
         name: &str,
         error: &SdkError<E, HttpResponse>,
     ) -> Self {
-        let SdkError::ServiceError(response) = error else {
-            let advice = "Check the region and the network connection.";
-            return Self::fail(name, "the service does not respond", advice);
+        let (service, operation) = operation::<E>();
+        let answer = match error {
+            SdkError::ServiceError(response) => Some(response.err()),
+            _ => None,
         };
-        let error = response.err();
-        let Some(code) = error.code() else {
-            let status = response.raw().status();
-            let found = format!("the service responds with status {status} and no error code");
-            return Self::fail(name, found, "Try again later.");
+        let Some((code, answer)) = answer.and_then(|answer| Some((answer.code()?, answer))) else {
+            let variable = format!("AWS_ENDPOINT_URL_{}", service.to_ascii_uppercase());
+            let advice = format!(
+                "Check the network connection, AWS_REGION and, if they are set, {variable} and AWS_ENDPOINT_URL."
+            );
+            return Self::fail(name, unanswered(error), &advice);
         };
+        let message = answer.message().unwrap_or_default();
         // Services with an XML protocol respond with "InvalidAction".
         if code.starts_with("UnknownOperation") || code == "InvalidAction" {
             return Self::skipped(name, "the service does not implement the call");
         }
         if code.starts_with("AccessDenied") || code.starts_with("Authorization") {
-            let advice = "Give these credentials the permission, or use credentials that have it.";
-            return Self::warn(name, "the credentials do not have the permission", advice);
+            return Self::access_denied(name, &missing_action(service, operation, message));
         }
-        let found = format!("{code}: {}", error.message().unwrap_or_default());
-        Self::fail(name, found, "See the error message of the service.")
+        let advice = if INVALID_CREDENTIALS.contains(&code) {
+            "AWS does not accept these credentials: they are wrong, expired or for another partition."
+        } else {
+            "See the error message of the service."
+        };
+        Self::fail(name, format!("{code}: {message}"), advice)
     }
+}
+
+/// The error codes of services for credentials that are unknown, expired or wrong.
+const INVALID_CREDENTIALS: [&str; 7] = [
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "IncompleteSignature",
+    "InvalidClientTokenId",
+    "InvalidSignatureException",
+    "SignatureDoesNotMatch",
+    "UnrecognizedClientException",
+];
+
+/// Describes a call that the service has not answered: nothing answered, or another server did.
+pub(super) fn unanswered<E: Error + 'static>(error: &SdkError<E, HttpResponse>) -> String {
+    match error {
+        SdkError::TimeoutError(_) => "the service does not respond in time".to_owned(),
+        SdkError::DispatchFailure(failure) if failure.is_timeout() => {
+            "the service does not respond in time".to_owned()
+        }
+        SdkError::DispatchFailure(failure) => {
+            let cause = failure
+                .as_connector_error()
+                .map(|error| innermost(error))
+                .unwrap_or_default();
+            format!("there is no connection to the service: {cause}")
+        }
+        SdkError::ServiceError(service) => describe_other_server(service.raw()),
+        SdkError::ResponseError(response) => describe_other_server(response.raw()),
+        other => format!("the call cannot be made: {}", innermost(other)),
+    }
+}
+
+/// Describes a response that has no error code, which every AWS service gives.
+fn describe_other_server(response: &HttpResponse) -> String {
+    let header = |name: &str| response.headers().get(name);
+    let kind = header("content-type").unwrap_or("unknown type");
+    let server = header("server").map_or_else(String::new, |server| format!(" of `{server}`"));
+    format!(
+        "another server answers, with status {} and a response{server} ({kind})",
+        response.status().as_u16()
+    )
 }

@@ -1,20 +1,8 @@
 //! Compares the clock of this machine with the `Date` header of a response of DynamoDB.
 
-use std::{
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::time::Duration;
 
-use aws_smithy_runtime_api::{
-    box_error::BoxError,
-    client::{
-        interceptors::{
-            Intercept, context::BeforeDeserializationInterceptorContextRef, dyn_dispatch_hint,
-        },
-        runtime_components::RuntimeComponents,
-    },
-};
-use aws_smithy_types::{DateTime, config_bag::ConfigBag, date_time::Format};
+use aws_smithy_types::{DateTime, date_time::Format};
 use shared::clock::Timestamp;
 
 use super::checks::Check;
@@ -26,45 +14,13 @@ const WARN_FROM: Duration = Duration::from_mins(1);
 /// From this difference on, the check fails, because AWS rejects requests whose time is 15 minutes off.
 const FAIL_FROM: Duration = Duration::from_mins(5);
 
-/// Reads the `Date` header of a response.
-#[derive(Debug, Clone, Default)]
-struct DateInterceptor(Arc<Mutex<Option<String>>>);
-
-#[dyn_dispatch_hint]
-impl Intercept for DateInterceptor {
-    fn name(&self) -> &'static str {
-        "DateInterceptor"
-    }
-
-    fn read_before_deserialization(
-        &self,
-        context: &BeforeDeserializationInterceptorContextRef<'_>,
-        _components: &RuntimeComponents,
-        _config: &mut ConfigBag,
-    ) -> Result<(), BoxError> {
-        let date = context.response().headers().get("date").map(str::to_owned);
-        if let Ok(mut stored) = self.0.lock() {
-            *stored = date;
-        }
-        Ok(())
-    }
-}
-
-pub(super) async fn check(admin: &Admin) -> Vec<Check> {
-    let interceptor = DateInterceptor::default();
-    let call = admin.services.dynamodb.list_tables().limit(1);
-    // The result is ignored, because an error response has a date too.
-    let _ = call
-        .customize()
-        .interceptor(interceptor.clone())
-        .send()
-        .await;
-    let date = interceptor.0.lock().ok().and_then(|mut date| date.take());
-    let remote = date.and_then(|date| DateTime::from_str(&date, Format::HttpDate).ok());
+/// Compares the clock with the `Date` header.
+pub(super) fn check(admin: &Admin, date: Option<&str>) -> Check {
+    let remote = date.and_then(|date| DateTime::from_str(date, Format::HttpDate).ok());
     let remote = remote
         .and_then(|remote| remote.to_millis().ok())
         .map(Timestamp);
-    vec![compare(admin.clock.now(), remote)]
+    compare(admin.clock.now(), remote)
 }
 
 fn compare(local: Timestamp, remote: Option<Timestamp>) -> Check {

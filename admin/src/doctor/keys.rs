@@ -6,7 +6,7 @@ use shared::{
 };
 
 use super::checks::Check;
-use crate::Admin;
+use crate::{Admin, explain::denied_action};
 
 pub(super) async fn check(admin: &Admin) -> Vec<Check> {
     let tokens = admin.store.list_registration_tokens().await;
@@ -31,8 +31,12 @@ fn check_hashes(admin: &Admin, subject: &str, hashes: Result<Vec<String>, StoreE
     let hashes = match hashes {
         Ok(hashes) => hashes,
         Err(error) => {
+            let text = error.to_string();
+            if let Some(action) = denied_action(&text) {
+                return Check::access_denied(&name, &action);
+            }
             let advice = "See the checks of the tables.";
-            return Check::fail(&name, error.to_string(), advice);
+            return Check::fail(&name, text, advice);
         }
     };
     let all = hashes.len();

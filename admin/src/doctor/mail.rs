@@ -2,6 +2,8 @@
 
 use aws_sdk_ses::{Client, types::VerificationStatus};
 
+use shared::config::sender_address;
+
 use super::checks::Check;
 use crate::Admin;
 
@@ -19,15 +21,9 @@ pub(super) async fn check(admin: &Admin) -> Vec<Check> {
     };
     let client = &admin.services.ses;
     vec![
-        check_sender(client, address(&from)).await,
+        check_sender(client, &sender_address(&from).unwrap_or(from)).await,
         check_quota(client).await,
     ]
-}
-
-/// Returns the address of a sender: `a@b.example` for `Name <a@b.example>`.
-fn address(from: &str) -> &str {
-    let inner = from.rsplit_once('<').map_or(from, |(_, rest)| rest);
-    inner.trim_end().trim_end_matches('>').trim()
 }
 
 /// An address can send if the address or its domain is verified.
@@ -77,22 +73,5 @@ async fn check_quota(client: &Client) -> Check {
             }
         }
         Err(error) => Check::call_failed(QUOTA, &error),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_address_is_extracted_from_the_sender() {
-        for from in [
-            "a@b.example",
-            " a@b.example ",
-            "Name <a@b.example>",
-            "\"<x>\" <a@b.example> ",
-        ] {
-            assert_eq!(address(from), "a@b.example", "{from}");
-        }
     }
 }

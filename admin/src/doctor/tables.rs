@@ -2,6 +2,7 @@
 
 use aws_sdk_dynamodb::{
     Client,
+    error::SdkError,
     operation::describe_table::DescribeTableError,
     types::{
         KeySchemaElement, KeyType, PointInTimeRecoveryStatus, StreamViewType, TableDescription,
@@ -13,7 +14,7 @@ use super::checks::Check;
 use crate::Admin;
 
 /// The expected properties of a table.
-struct Expected {
+pub(super) struct Expected {
     name: &'static str,
     keys: &'static [&'static str],
     /// Whether the rows of the table expire. Such a table needs time to live. Every other table needs
@@ -32,7 +33,7 @@ const fn expiring(name: &'static str) -> Expected {
     }
 }
 
-const TABLES: [Expected; 5] = [
+pub(super) const TABLES: [Expected; 5] = [
     Expected {
         name: "accounts",
         keys: &["pk", "sk"],
@@ -48,36 +49,48 @@ const TABLES: [Expected; 5] = [
     },
 ];
 
-pub(super) async fn check(admin: &Admin) -> Vec<Check> {
-    let (client, prefix) = (&admin.services.dynamodb, &admin.services.tables);
-    let mut checks = Vec::new();
+pub(super) async fn check(admin: &Admin, expected: &Expected) -> Vec<Check> {
+    let client = &admin.services.dynamodb;
+    let table = format!("{}-{}", admin.services.tables, expected.name);
+    let name = format!("table {table}");
+    match client.describe_table().table_name(&table).send().await {
+        Ok(output) => {
+            let described = output
+                .table
+                .unwrap_or_else(|| TableDescription::builder().build());
+            let mut checks = check_description(&name, expected, &described);
+            checks.push(if expected.expires {
+                check_time_to_live(client, &name, &table).await
+            } else {
+                check_recovery(client, &name, &table).await
+            });
+            checks
+        }
+        Err(error) if is_missing(&error) => {
+            let advice = "Check that GATEHOUSE_TABLES is the name of the stack, and that the region is right.";
+            vec![Check::fail(&name, "the table does not exist", advice)]
+        }
+        Err(error) => vec![Check::call_failed(&name, &error)],
+    }
+}
+
+/// The names of the tables that do not exist.
+pub(crate) async fn missing(admin: &Admin) -> Vec<String> {
+    let mut missing = Vec::new();
     for expected in &TABLES {
-        let table = format!("{prefix}-{}", expected.name);
-        let name = format!("table {table}");
-        match client.describe_table().table_name(&table).send().await {
-            Ok(output) => {
-                let described = output
-                    .table
-                    .unwrap_or_else(|| TableDescription::builder().build());
-                checks.extend(check_description(&name, expected, &described));
-                checks.push(if expected.expires {
-                    check_time_to_live(client, &name, &table).await
-                } else {
-                    check_recovery(client, &name, &table).await
-                });
-            }
-            Err(error)
-                if error
-                    .as_service_error()
-                    .is_some_and(DescribeTableError::is_resource_not_found_exception) =>
-            {
-                let advice = "Check that GATEHOUSE_TABLES is the name of the stack, and that the region is right.";
-                checks.push(Check::fail(&name, "the table does not exist", advice));
-            }
-            Err(error) => checks.push(Check::call_failed(&name, &error)),
+        let table = format!("{}-{}", admin.services.tables, expected.name);
+        let call = admin.services.dynamodb.describe_table().table_name(&table);
+        if call.send().await.is_err_and(|error| is_missing(&error)) {
+            missing.push(table);
         }
     }
-    checks
+    missing
+}
+
+fn is_missing(error: &SdkError<DescribeTableError>) -> bool {
+    error
+        .as_service_error()
+        .is_some_and(DescribeTableError::is_resource_not_found_exception)
 }
 
 fn check_description(name: &str, expected: &Expected, table: &TableDescription) -> Vec<Check> {
@@ -113,7 +126,7 @@ fn check_description(name: &str, expected: &Expected, table: &TableDescription) 
             _ => Check::warn(
                 name,
                 "deletion protection is off",
-                "The table contains every account: enable deletion protection.",
+                "The table contains every account: deploy with DeletionProtection=on.",
             ),
         });
     }

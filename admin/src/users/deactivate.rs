@@ -11,7 +11,7 @@ use shared::{
     ids::Localpart,
     outbox::{NewMessage, Notice},
     security_notifications,
-    store::AccountStatus,
+    store::{AccountRow, AccountStatus},
 };
 
 use super::{MAX_ATTEMPTS, account_not_found};
@@ -24,14 +24,26 @@ pub(super) async fn run(
     yes: bool,
 ) -> anyhow::Result<Report> {
     // An account that cannot be deactivated is reported before the operator is asked to confirm.
-    read(admin, user).await?;
+    let account = read(admin, user).await?;
+    let is_over = account.status == AccountStatus::Deactivated;
+    ensure!(
+        erase || !is_over,
+        "the account is already deactivated; `--erase` records its erasure"
+    );
     if !yes {
         confirm(user)?;
+    }
+    if is_over {
+        return erase_deactivated(admin, user).await;
     }
     for _ in 0..MAX_ATTEMPTS {
         // The account is read before its addresses. An address that is added in between changes the
         // account row, so the transaction fails and the loop reads both again.
         let account = read(admin, user).await?;
+        ensure!(
+            account.status != AccountStatus::Deactivated,
+            "the account was deactivated by another request"
+        );
         let rows = admin.store.addresses_of(user).await?;
         let addresses: Vec<_> = rows.into_iter().map(|row| row.threepid).collect();
         let (now, rng) = (admin.clock.now(), &*admin.rng);
@@ -63,15 +75,24 @@ pub(super) async fn run(
     bail!("the account is being changed by other requests; try again")
 }
 
-async fn read(admin: &Admin, user: &Localpart) -> anyhow::Result<shared::store::AccountRow> {
-    let Some(account) = admin.store.find_account(user).await? else {
-        bail!(account_not_found(user))
-    };
-    ensure!(
-        account.status != AccountStatus::Deactivated,
-        "the account is already deactivated"
-    );
-    Ok(account)
+/// Records the erasure of an account that was deactivated before, and purges its rows again. A restored backup may have
+/// brought rows back.
+async fn erase_deactivated(admin: &Admin, user: &Localpart) -> anyhow::Result<Report> {
+    let now = admin.clock.now();
+    let purge = NewMessage::purge(user, now, &*admin.rng);
+    admin.store.record_erasure(user, &[purge], now).await?;
+    let name = user.as_str();
+    Ok(Report::success(
+        json!({ "deactivated": name, "erased": true, "addresses_released": 0 }),
+        format!("{name} was deactivated before; the erasure is recorded and is being carried out"),
+    ))
+}
+
+async fn read(admin: &Admin, user: &Localpart) -> anyhow::Result<AccountRow> {
+    match admin.store.find_account(user).await? {
+        Some(account) => Ok(account),
+        None => bail!(account_not_found(user)),
+    }
 }
 
 /// Asks the operator to type the username.

@@ -5,11 +5,23 @@
 //! imported from the same line is skipped.
 
 mod file;
+mod hash;
 mod line;
+mod phone;
 
-use std::{collections::HashMap, fmt::Write, fs, path::PathBuf, sync::Mutex};
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt::Write,
+    fs,
+    io::{self, Read},
+    path::{Path, PathBuf},
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::json;
 use shared::{
@@ -20,17 +32,22 @@ use shared::{
     threepids::Medium,
 };
 
-use self::line::User;
+use self::{file::Format, line::User};
 use crate::{Admin, Report, progress::Progress};
 
 /// The number of users that are written concurrently.
 const CONCURRENCY: usize = 16;
+/// The number of errors of one kind that are printed with their lines. A mistake in an export is in every line.
+const SHOWN_OF_KIND: usize = 20;
 
 /// The arguments of the import.
 #[derive(Debug, clap::Args)]
 pub struct Import {
-    /// The file: .csv or .jsonl
+    /// The file: .csv or .jsonl, or `-` for standard input
     file: PathBuf,
+    /// The format of the file, if its name does not end in .csv or .jsonl
+    #[arg(long, value_enum)]
+    format: Option<Format>,
     /// Validate the file and check whether usernames and addresses are free; write nothing
     #[arg(long)]
     dry_run: bool,
@@ -68,15 +85,18 @@ pub(super) async fn run(admin: &Admin, import: &Import) -> anyhow::Result<Report
         None
     };
     let path = import.file.display();
-    let bytes = fs::read(&import.file).with_context(|| format!("cannot read {path}"))?;
-    let lines = if file::is_csv(&import.file)? {
-        file::read_csv(&bytes)
-    } else {
-        file::read_json_lines(&bytes)
+    let format = match import.format {
+        Some(format) => format,
+        None => Format::of(&import.file)?,
     };
+    let bytes = read(&import.file).with_context(|| format!("cannot read {path}"))?;
+    let lines = format
+        .read(&bytes)
+        .with_context(|| format!("nothing was written, because {path} cannot be read"))?;
+    let (now, server) = (admin.clock.now(), admin.server_name());
     let (mut users, mut errors) = (Vec::new(), Vec::new());
     for (number, line) in lines {
-        match line.and_then(|line| User::from_line(line, admin.clock.now())) {
+        match line.and_then(|line| User::from_line(line, now, server.as_ref())) {
             Ok(user) => users.push((number, user)),
             Err(error) => errors.push((number, error)),
         }
@@ -106,6 +126,15 @@ pub(super) async fn run(admin: &Admin, import: &Import) -> anyhow::Result<Report
     Ok(report(&summary, heading))
 }
 
+fn read(file: &Path) -> io::Result<Vec<u8>> {
+    if file.as_os_str() != "-" {
+        return fs::read(file);
+    }
+    let mut bytes = Vec::new();
+    io::stdin().lock().read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
 /// Finds usernames and addresses that the file has more than once.
 fn find_duplicates(users: &[(u64, User)]) -> Vec<(u64, String)> {
     let (mut names, mut addresses) = (HashMap::new(), HashMap::new());
@@ -116,11 +145,8 @@ fn find_duplicates(users: &[(u64, User)]) -> Vec<(u64, String)> {
         }
         for (threepid, _) in &user.addresses {
             if let Some(first) = addresses.insert(threepid, *number) {
-                let medium = threepid.medium;
-                errors.push((
-                    *number,
-                    format!("the same {medium} address as in line {first}"),
-                ));
+                let address = address_kind(threepid.medium);
+                errors.push((*number, format!("the same {address} as in line {first}")));
             }
         }
     }
@@ -171,12 +197,22 @@ impl Entry {
     }
 }
 
-/// Imports several users concurrently. An error of DynamoDB stops the import. The users that were already written
-/// stay, and a later run skips them.
+/// Imports several users concurrently. An error of DynamoDB and Ctrl-C stop the import. The users that were already
+/// written stay, and a later run skips them.
 async fn import_all(admin: &Admin, entries: Vec<Entry>, dry_run: bool) -> anyhow::Result<Summary> {
-    let progress = Progress::new(entries.len(), admin.show_progress);
+    let total = entries.len();
+    let progress = Progress::new(total, admin);
     let (progress, summary) = (&progress, Mutex::new(Summary::default()));
+    let is_stopped = AtomicBool::new(false);
+    let stop = async {
+        // Without a handler for the signal, the process ends at once.
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        is_stopped.store(true, Ordering::Relaxed);
+    };
     let finished = stream::iter(entries)
+        .take_until(Box::pin(stop))
         .map(|entry| async move {
             let result = if dry_run {
                 check(admin, &entry).await?
@@ -204,6 +240,19 @@ async fn import_all(admin: &Admin, entries: Vec<Entry>, dry_run: bool) -> anyhow
     finished.with_context(|| {
         format!("interrupted after {new} new users; run the command again to continue")
     })?;
+    let done = new + summary.already_imported + summary.rejected.len();
+    if is_stopped.into_inner() && done < total {
+        progress.clear();
+        if dry_run {
+            bail!("interrupted after {done} of {total} users; nothing was written");
+        }
+        bail!(
+            "interrupted: {new} new users were written, and {} were there from an earlier run; {} of {total} users are \
+             left; run the same command again to continue",
+            summary.already_imported,
+            total - done
+        );
+    }
     Ok(summary)
 }
 
@@ -251,14 +300,33 @@ fn name_taken(admin: &Admin, entry: &Entry, marker: Option<&str>) -> ImportResul
 }
 
 fn address_taken(medium: Medium) -> ImportResult {
-    ImportResult::Rejected(format!("another account has the {medium} address"))
+    let address = address_kind(medium);
+    ImportResult::Rejected(format!("another account has the {address}"))
+}
+
+const fn address_kind(medium: Medium) -> &'static str {
+    match medium {
+        Medium::Email => "e-mail address",
+        Medium::Msisdn => "phone number",
+    }
 }
 
 fn report(summary: &Summary, heading: &str) -> Report {
     let rejected = summary.rejected.len();
     let mut text = String::new();
+    let mut kinds: BTreeMap<String, usize> = BTreeMap::new();
     for (line, reason) in &summary.rejected {
-        let _ = writeln!(text, "line {line}: {reason}");
+        let count = kinds.entry(kind(reason)).or_default();
+        *count += 1;
+        if *count <= SHOWN_OF_KIND {
+            let _ = writeln!(text, "line {line}: {reason}");
+        }
+    }
+    for (kind, count) in kinds {
+        if count > SHOWN_OF_KIND {
+            let more = count - SHOWN_OF_KIND;
+            let _ = writeln!(text, "{more} more lines: {kind}");
+        }
     }
     let _ = write!(
         text,
@@ -269,12 +337,68 @@ fn report(summary: &Summary, heading: &str) -> Report {
         .rejected
         .iter()
         .map(|(line, reason)| json!({ "line": line, "why": reason }));
+    let json = json!({
+        "new": summary.new, "imported_before": summary.already_imported,
+        "faults": faults.collect::<Vec<_>>(),
+    });
     Report {
-        json: json!({
-            "new": summary.new, "imported_before": summary.already_imported,
-            "faults": faults.collect::<Vec<_>>(),
-        }),
-        text,
         failed: rejected > 0,
+        ..Report::success(json, text)
+    }
+}
+
+/// The reason of a rejection without the username and the line number that it mentions.
+fn kind(reason: &str) -> String {
+    let has_username = reason.starts_with("the username `") || reason.contains("` was imported ");
+    let parts: Vec<&str> = reason.splitn(3, '`').collect();
+    let kind = match parts[..] {
+        [start, _, end] if has_username => format!("{start}…{end}"),
+        _ => reason.to_owned(),
+    };
+    match kind.rsplit_once(" line ") {
+        Some((start, number)) if number.bytes().all(|b| b.is_ascii_digit()) => {
+            format!("{start} another line")
+        }
+        _ => kind,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn at_most_twenty_errors_of_a_kind_are_printed() {
+        let mut rejected: Vec<_> = (1..=50_000)
+            .map(|line| (line, format!("the username `user{line}` is taken")))
+            .collect();
+        rejected.push((50_001, "`created` is in the future".to_owned()));
+        rejected.extend(
+            (60_000..60_030).map(|line| (line, format!("the same username as in line {line}"))),
+        );
+        let summary = Summary {
+            rejected,
+            ..Summary::default()
+        };
+        let report = report(&summary, "import finished");
+        assert_eq!(
+            report.text.lines().count(),
+            20 + 1 + 20 + 2 + 1,
+            "{}",
+            report.text
+        );
+        for line in [
+            "line 20: the username `user20` is taken",
+            "49980 more lines: the username … is taken",
+            "10 more lines: the same username as in another line",
+            "line 50001: `created` is in the future",
+        ] {
+            assert!(
+                report.text.lines().any(|own| own == line),
+                "{}",
+                report.text
+            );
+        }
+        assert_eq!(report.json["faults"].as_array().unwrap().len(), 50_031);
     }
 }

@@ -21,7 +21,7 @@ const NOT_INCLUDED: [&str; 4] = [
 pub(super) async fn show(admin: &Admin, user: &Localpart) -> anyhow::Result<Report> {
     let record = find(admin, user).await?;
     Ok(Report::success(
-        to_json(admin, user, &record),
+        times::with_rfc3339(to_json(admin, user, &record)),
         to_text(admin, user, &record)?.trim_end().to_owned(),
     ))
 }
@@ -31,6 +31,7 @@ pub(super) async fn export(admin: &Admin, user: &Localpart) -> anyhow::Result<Re
     let mut json = to_json(admin, user, &record);
     json["not_included"] = json!(NOT_INCLUDED);
     json["exported"] = json!(admin.clock.now());
+    let json = times::with_rfc3339(json);
     let text = serde_json::to_string_pretty(&json)?;
     Ok(Report::success(json, text))
 }
@@ -42,7 +43,7 @@ async fn find(admin: &Admin, user: &Localpart) -> anyhow::Result<UserRecord> {
     }
 }
 
-/// The record as JSON. Times are in milliseconds, as in the protocol.
+/// The record as JSON, with times in milliseconds, as in the protocol.
 fn to_json(admin: &Admin, user: &Localpart, record: &UserRecord) -> Value {
     let devices = record.devices.iter().map(|device| {
         json!({

@@ -22,7 +22,7 @@ use shared::{
 };
 
 use super::{MAX_ATTEMPTS, account_not_found};
-use crate::{Admin, Report};
+use crate::{Admin, Report, ShownOnce, times};
 
 /// Letters and digits that cannot be confused with each other.
 const ALPHABET: &[u8] = b"abcdefghjkmnpqrstuvwxyz23456789";
@@ -56,12 +56,16 @@ pub(super) async fn password(admin: &Admin, user: &Localpart) -> anyhow::Result<
         match admin.store.change_password(&change, None).await {
             Ok(()) => {
                 let (name, password) = (user.as_str(), password.reveal());
-                return Ok(Report::success(
+                let report = Report::success(
                     json!({ "user": name, "password": password }),
                     format!(
                         "{password}\n(the new password of {name}; it is not shown again, and every device is logged out)"
                     ),
-                ));
+                );
+                return Ok(Report {
+                    shown_once: Some(ShownOnce::Password),
+                    ..report
+                });
             }
             Err(ChangeAccountError::AccountChanged) => {}
             Err(error) => return Err(error.into()),
@@ -106,7 +110,7 @@ pub(super) async fn link(
         "client_secret": client_secret, "then": { "method": "POST", "url": endpoint, "body": body },
         "expires": row.expires,
     });
-    Ok(Report::success(json, text))
+    Ok(Report::success(times::with_rfc3339(json), text))
 }
 
 /// The URL at which clients reach the functions.

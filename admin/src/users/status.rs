@@ -2,25 +2,32 @@
 
 use anyhow::bail;
 use serde_json::json;
-use shared::store::{AccountStatus, Moderation, StatusChange};
+use shared::{
+    ids::Localpart,
+    store::{AccountStatus, Moderation, StatusChange},
+};
 
-use super::{account_not_found, localpart};
+use super::account_not_found;
 use crate::{Admin, Report};
 
 /// Changes the status of an account. A repeated change has no effect and is not an error.
 pub(super) async fn change(
     admin: &Admin,
-    name: &str,
+    user: &Localpart,
     action: Moderation,
 ) -> anyhow::Result<Report> {
-    let user = localpart(name)?;
-    let state = match action {
-        Moderation::Lock => "locked",
-        Moderation::Unlock => "not locked",
-        Moderation::Suspend => "suspended",
-        Moderation::Unsuspend => "not suspended",
+    // The state in the JSON report, and the texts for a changed and for an unchanged account.
+    let (state, changed_text, unchanged_text) = match action {
+        Moderation::Lock => ("locked", "is locked", "is already locked"),
+        Moderation::Unlock => ("not locked", "is unlocked", "was not locked"),
+        Moderation::Suspend => ("suspended", "is suspended", "is already suspended"),
+        Moderation::Unsuspend => (
+            "not suspended",
+            "is no longer suspended",
+            "was not suspended",
+        ),
     };
-    let changed = match admin.store.change_status(&user, action).await? {
+    let changed = match admin.store.change_status(user, action).await? {
         StatusChange::Changed => true,
         StatusChange::NotApplicable(status) if is_already(action, status) => false,
         StatusChange::NotApplicable(status) => {
@@ -29,12 +36,17 @@ pub(super) async fn change(
                 status.as_str()
             )
         }
-        StatusChange::AccountNotFound => bail!(account_not_found(&user)),
+        StatusChange::AccountNotFound => bail!(account_not_found(user)),
     };
-    let when = if changed { "now" } else { "already" };
+    let name = user.as_str();
+    let text = if changed {
+        changed_text
+    } else {
+        unchanged_text
+    };
     Ok(Report::success(
         json!({ "user": name, "state": state, "changed": changed }),
-        format!("{name} is {when} {state}"),
+        format!("{name} {text}"),
     ))
 }
 

@@ -8,18 +8,18 @@ use std::sync::Arc;
 use serde_json::json;
 use shared::{
     app::App,
+    callers,
     error::{ErrorCode, MatrixError, Rejection},
-    http::{self, Body, Request as HttpRequest, Response as HttpResponse},
+    http::{Body, Request as HttpRequest, Response as HttpResponse},
     identity_servers::{self, BindRequest},
-    limits::{self, Limit},
     secrets::Secret,
-    threepid_validation, tokens,
+    threepid_validation,
+    tokens::TokenLimits,
 };
 
 /// Handles the request.
 pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse, Rejection> {
-    let token = http::access_token(&request, app.config.query_tokens)?;
-    let caller = tokens::identify(&app, &token, request.query.get("user_id")).await?;
+    let caller = callers::identify(&app, &request, TokenLimits::ID_SERVER).await?;
     // GUEST-06
     caller.ensure_not_guest()?;
     caller.ensure_account()?;
@@ -30,7 +30,6 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
     // IDS-02, IDS-03
     let server = identity_servers::trusted(&app.config, &id_server)?;
     let token = identity_servers::read_token(&app, body.optional("id_access_token")?)?;
-    limits::consume(&app, Limit::IdServer, request.network).await?;
     let request = BindRequest {
         server,
         token: token.as_ref(),

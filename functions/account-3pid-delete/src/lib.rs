@@ -13,7 +13,7 @@ use shared::{
     error::{ErrorCode, MatrixError, Rejection},
     http::{Body, Request as HttpRequest, Response as HttpResponse},
     identity_servers::{self, UnbindResult, UnbindScope},
-    threepids::{Medium, ThreePid},
+    threepids::{self, Medium, ThreePid},
 };
 
 /// The response body.
@@ -50,7 +50,7 @@ fn parse(body: &Body) -> Result<(ThreePid, Option<String>), MatrixError> {
     let id_server = body.optional("id_server")?;
     let medium =
         Medium::parse(&medium).ok_or_else(|| invalid("`medium` must be `email` or `msisdn`"))?;
-    let threepid = ThreePid::parse(medium, &address)
+    let threepid = threepids::parse_named(medium, &address)
         .ok_or_else(|| invalid("`address` is not a valid address of this medium"))?;
     Ok((threepid, id_server))
 }

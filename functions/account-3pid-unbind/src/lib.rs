@@ -8,12 +8,12 @@ use std::sync::Arc;
 use serde::Serialize;
 use shared::{
     app::App,
+    callers,
     error::{ErrorCode, MatrixError, Rejection},
-    http::{self, Body, Request as HttpRequest, Response as HttpResponse},
+    http::{Body, Request as HttpRequest, Response as HttpResponse},
     identity_servers::{self, UnbindResult},
-    limits::{self, Limit},
-    threepids::Medium,
-    tokens,
+    threepids::{self, Medium},
+    tokens::TokenLimits,
 };
 
 /// The response body.
@@ -25,8 +25,7 @@ pub struct Response {
 
 /// Handles the request.
 pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse, Rejection> {
-    let token = http::access_token(&request, app.config.query_tokens)?;
-    let caller = tokens::identify(&app, &token, request.query.get("user_id")).await?;
+    let caller = callers::identify(&app, &request, TokenLimits::ID_SERVER).await?;
     // GUEST-06
     caller.ensure_not_guest()?;
     caller.ensure_account()?;
@@ -35,7 +34,8 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
     let medium =
         Medium::parse(&medium).ok_or_else(|| invalid("`medium` must be `email` or `msisdn`"))?;
     let address: String = body.required("address")?;
-    if !identity_servers::is_address(&address) {
+    let address = threepids::trim(&address);
+    if !identity_servers::is_address(address) {
         return Err(invalid("`address` is not a valid address").into());
     }
     // IDS-02, IDS-03
@@ -43,10 +43,9 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
         Some(name) => Some(identity_servers::trusted(&app.config, &name)?),
         None => None,
     };
-    limits::consume(&app, Limit::IdServer, request.network).await?;
     // IDS-13 to IDS-17, IDS-20
     let user = caller.localpart();
-    let result = identity_servers::unbind(&app, user, medium, &address, server).await?;
+    let result = identity_servers::unbind(&app, user, medium, address, server).await?;
     Ok(HttpResponse::ok(&Response {
         id_server_unbind_result: result,
     }))

@@ -14,11 +14,12 @@ use shared::{
     account_threepids::{self, AddRead, ThreePidCreds},
     accounts,
     app::App,
+    callers,
     error::{MatrixError, Rejection},
-    http::{self, Body, Request as HttpRequest, Response as HttpResponse},
+    http::{Body, Request as HttpRequest, Response as HttpResponse},
     store::OwnThreePid,
     threepids::Medium,
-    tokens,
+    tokens::TokenLimits,
 };
 
 /// The response body of a `GET` (ACC3-01).
@@ -51,8 +52,7 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
 }
 
 async fn list(app: &App, request: &HttpRequest) -> Result<HttpResponse, Rejection> {
-    let token = http::access_token(request, app.config.query_tokens)?;
-    let caller = tokens::identify(app, &token, request.query.get("user_id")).await?;
+    let caller = callers::identify(app, request, TokenLimits::READ).await?;
     // GUEST-06
     caller.ensure_not_guest()?;
     let threepids = app.store.addresses_of(caller.localpart()).await?;

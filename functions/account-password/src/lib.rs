@@ -144,15 +144,10 @@ async fn finish(
     };
     let threepids = threepids(app, &subject).await?;
     let logout = device_logout(protected, parameters);
-    // The time of the change is not later than the time at which the network becomes trusted.
-    let now = app.clock.now();
-    // The client has authenticated as the account owner. A trusted network prevents later password attempts
-    // of attackers from locking the owner out there.
-    let ((), hash, messages, ()) = tokio::join!(
+    let ((), hash, messages) = tokio::join!(
         completion.refund_attempt(app),
         app.hasher.hash(password, &*app.rng),
-        messages(app, &subject, &threepids, &logout),
-        credentials::trust_network(app, &subject.user, protected.network)
+        messages(app, &subject, &threepids, &logout)
     );
     let messages = match messages {
         Ok(messages) => messages,
@@ -170,10 +165,17 @@ async fn finish(
         known: verified.map(|verified| verified.password_changed_at),
         validated: subject.validated,
         messages,
-        now,
+        now: app.clock.now(),
     };
     let write = |session| app.store.change_password(&change, session);
-    protected.finish_with(app, completion, DONE, write).await
+    // The client has authenticated as the account owner. A trusted network prevents later password attempts
+    // of attackers from locking the owner out there. It is recorded after the time of the change, because a reset ends
+    // the trust in all networks that were recorded earlier.
+    let (response, ()) = tokio::join!(
+        Box::pin(protected.finish_with(app, completion, DONE, write)),
+        credentials::trust_network(app, &change.user, protected.network)
+    );
+    response
 }
 
 async fn threepids(app: &App, subject: &Subject) -> Result<Vec<ThreePid>, StoreError> {

@@ -8,10 +8,11 @@ use std::sync::Arc;
 use serde::Serialize;
 use shared::{
     app::App,
+    callers,
     error::Rejection,
-    http::{self, Request, Response as HttpResponse},
+    http::{Request, Response as HttpResponse},
     store::AccountKind,
-    tokens,
+    tokens::TokenLimits,
 };
 
 /// The response body (WHO-01).
@@ -29,8 +30,7 @@ pub struct Response {
 /// Handles the request.
 pub async fn handle(app: Arc<App>, request: Request) -> Result<HttpResponse, Rejection> {
     // TOK-01 to TOK-05
-    let token = http::access_token(&request, app.config.query_tokens)?;
-    let caller = tokens::identify(&app, &token, request.query.get("user_id")).await?;
+    let caller = callers::identify(&app, &request, TokenLimits::READ).await?;
     let kind = caller.account().map(|account| account.kind);
     Ok(HttpResponse::ok(&Response {
         user_id: caller.localpart().user_id(&app.config.server_name),

@@ -20,7 +20,7 @@ use shared::{
 /// Handles the request. An error is returned as a page too, because a browser shows the response (HTTP-28).
 pub async fn handle(app: Arc<App>, request: Request) -> Result<Response, Rejection> {
     match page(&app, &request).await {
-        Err(Rejection::Error(error)) => Ok(pages::error(&app.config, &error)),
+        Err(Rejection::Error(error)) => Ok(pages::error_with_reload(&app.config, &error)),
         other => other,
     }
 }
@@ -39,12 +39,24 @@ async fn page(app: &App, request: &Request) -> Result<Response, Rejection> {
         ));
     };
     let stage = stage(&request.path);
-    let (charged, visit) = tokio::join!(
-        limits::consume(app, Limit::FallbackPage, request.network),
-        fallback::visit(app, &stage, session)
-    );
-    charged?;
-    let Some(visit) = visit? else {
+    let visit = if request.method == Method::POST {
+        let (charged, visit) = tokio::join!(
+            limits::consume(app, Limit::FallbackPage, request.network),
+            fallback::visit(app, &stage, session)
+        );
+        charged?;
+        visit?
+    } else {
+        let visit = fallback::visit(app, &stage, session).await?;
+        // A page that waits reloads itself, so that the pages of several people would use up the quota of a network.
+        if visit.as_ref().is_some_and(|visit| visit.waits(app)) {
+            limits::consume(app, Limit::WaitingPage, session).await?;
+        } else {
+            limits::consume(app, Limit::FallbackPage, request.network).await?;
+        }
+        visit
+    };
+    let Some(visit) = visit else {
         let text = "The session of this page is unknown or has expired. Start again in your app.";
         let status = StatusCode::NOT_FOUND;
         return Ok(pages::message(&app.config, status, "Not found", text));
@@ -53,7 +65,9 @@ async fn page(app: &App, request: &Request) -> Result<Response, Rejection> {
         let form = Query::of_form(&request.body)?;
         return visit.submit(app, &form, request.network).await;
     }
-    visit.show(app).await
+    let reloads = request.query.get(fallback::RELOADS);
+    let reloads = reloads.and_then(|number| number.parse().ok());
+    visit.show(app, reloads.unwrap_or_default()).await
 }
 
 /// The `{type}` of the path, decoded (UIA-74).

@@ -8,15 +8,15 @@ use std::sync::Arc;
 use serde_json::json;
 use shared::{
     app::App,
+    callers,
     error::Rejection,
-    http::{self, Request as HttpRequest, Response as HttpResponse},
-    tokens,
+    http::{Request as HttpRequest, Response as HttpResponse},
+    tokens::TokenLimits,
 };
 
 /// Handles the request.
 pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse, Rejection> {
-    let token = http::access_token(&request, app.config.query_tokens)?;
-    let caller = tokens::identify(&app, &token, request.query.get("user_id")).await?;
+    let caller = callers::identify(&app, &request, TokenLimits::READ).await?;
     // GUEST-06
     caller.ensure_not_guest()?;
     // CAP-01

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use shared::{
     app::App,
+    client_network::ClientNetwork,
     clock::Timestamp,
-    limits::{self, Limit, LimitError},
+    format_date, limits,
     outbox::{Content, Leased},
     request_token::submit_url,
     store::{AccountStatus, StoreError, ValidationRow},
@@ -17,7 +18,7 @@ use shared::{
 };
 
 use crate::{
-    format_date,
+    charges::Charges,
     messages::{Mail, Message, Sms},
     outcome::Outcome,
 };
@@ -29,6 +30,8 @@ pub(crate) const GIVE_UP_AFTER: Duration = Duration::from_hours(24);
 pub(crate) struct OutgoingMessage {
     pub(crate) to: ThreePid,
     pub(crate) message: Message,
+    /// The rate limits to charge before the message is sent.
+    pub(crate) charges: Charges,
 }
 
 /// Returns the message to send. An error is the outcome of a row that has no message to send, or of a
@@ -54,11 +57,7 @@ pub(crate) async fn resolve(
                 .filter(|row| row.session_nonce == *session_nonce)
                 .ok_or_else(|| Outcome::skipped("the validation session was started again"))?;
             ensure_pending(&row, *send, now)?;
-            let message = validation(app, leased, &row, *send).await?;
-            Ok(OutgoingMessage {
-                to: row.threepid,
-                message,
-            })
+            validation(app, &row, *send).await
         }
         // The notification reports a past event, so the current state of the account is not checked.
         Content::Notice { notice, to } => Ok(OutgoingMessage {
@@ -67,6 +66,7 @@ pub(crate) async fn resolve(
                 notice: *notice,
                 date: format_date::utc(leased.created),
             }),
+            charges: Charges::of_security_notification(),
         }),
         Content::Purge { .. } => Err(Outcome::skipped("the row is a purge and has no message")),
     }
@@ -93,99 +93,101 @@ fn ensure_pending(row: &ValidationRow, send: i64, now: Timestamp) -> Result<(), 
 
 /// Returns the link or the code if the address may be validated for the session's purpose. Otherwise marks
 /// the session, so that none of the messages sent so far can validate it.
-async fn validation(
-    app: &App,
-    leased: &Leased,
-    row: &ValidationRow,
-    send: i64,
-) -> Result<Message, Outcome> {
-    let ValidationRow {
-        sid,
-        session_nonce,
-        threepid,
-        purpose,
-        ..
-    } = row;
-    let keys = &app.config.keys;
-    if !row.suppressed && may_validate(app, *purpose, threepid).await? {
-        return Ok(match threepid.medium {
+async fn validation(app: &App, row: &ValidationRow, send: i64) -> Result<OutgoingMessage, Outcome> {
+    let (sid, session_nonce, purpose) = (&row.sid, &row.session_nonce, row.purpose);
+    let network = threepid_validation::requesting_network(app, row);
+    let recipient = Recipient::find(app, row, network).await?;
+    let is_known = recipient.is_known == Some(true);
+    let outgoing = |message, charges| OutgoingMessage {
+        to: row.threepid.clone(),
+        message,
+        charges,
+    };
+    let origin = threepid_validation::origin_of(app, row, recipient.is_known);
+    if !row.suppressed && recipient.may_validate {
+        if is_known && purpose == ValidationPurpose::Reset {
+            app.store.mark_known_requester(sid, session_nonce).await?;
+        }
+        let keys = &app.config.keys;
+        let message = match row.threepid.medium {
             Medium::Email => Message::Mail(Mail::Link {
-                purpose: *purpose,
+                purpose,
                 link: threepid_validation::email_link(
                     keys,
                     &submit_url(app, Medium::Email),
                     sid,
                     session_nonce,
                 ),
-                confirmation_page: threepid_validation::requires_confirmation(
-                    &app.config,
-                    *purpose,
-                ),
+                confirmation_page: threepid_validation::requires_confirmation(&app.config, purpose),
+                origin,
             }),
             Medium::Msisdn => Message::Sms(Sms::Code {
-                purpose: *purpose,
+                purpose,
                 code: threepid_validation::code(keys, sid, session_nonce, send),
             }),
-        });
+        };
+        return Ok(outgoing(message, Charges::of_validation(row, is_known)));
     }
     app.store.suppress_validation(sid, session_nonce).await?;
-    match purpose {
+    let message = match (purpose, row.threepid.medium) {
         // PWD-19, 3PID-06: the recipient could not use the message.
-        ValidationPurpose::Reset => Err(Outcome::skipped(
-            "no active or suspended account has the address",
-        )),
-        ValidationPurpose::Register => {
-            limit_owner_messages(app, leased, threepid).await?;
-            Ok(match threepid.medium {
-                Medium::Email => Message::Mail(Mail::HasAccount),
-                Medium::Msisdn => Message::Sms(Sms::HasAccount),
-            })
+        (ValidationPurpose::Reset, _) => {
+            let reason = "no active or suspended account has the address";
+            return Err(Outcome::skipped(reason));
         }
-        ValidationPurpose::Add => {
-            limit_owner_messages(app, leased, threepid).await?;
-            Ok(match threepid.medium {
-                Medium::Email => Message::Mail(Mail::InUse),
-                Medium::Msisdn => Message::Sms(Sms::InUse),
-            })
-        }
-    }
+        (ValidationPurpose::Register, Medium::Email) => Message::Mail(Mail::HasAccount { origin }),
+        (ValidationPurpose::Register, Medium::Msisdn) => Message::Sms(Sms::HasAccount),
+        (ValidationPurpose::Add, Medium::Email) => Message::Mail(Mail::InUse { origin }),
+        (ValidationPurpose::Add, Medium::Msisdn) => Message::Sms(Sms::InUse),
+    };
+    let charges = Charges::of_owner_notice(row, network, is_known);
+    Ok(outgoing(message, charges))
 }
 
-/// Whether the address may be validated for the purpose. For a registration or an addition, the
-/// address must not belong to an account. For a password reset, it must belong to an active or
-/// suspended account.
-async fn may_validate(
-    app: &App,
-    purpose: ValidationPurpose,
-    threepid: &ThreePid,
-) -> Result<bool, StoreError> {
-    let owner = app.store.find_owner(threepid).await?;
-    match (purpose, owner) {
-        (ValidationPurpose::Register | ValidationPurpose::Add, owner) => Ok(owner.is_none()),
-        (ValidationPurpose::Reset, None) => Ok(false),
-        (ValidationPurpose::Reset, Some(owner)) => {
-            let account = app.store.find_account(&owner).await?;
-            Ok(account.is_some_and(|account| match account.status {
-                AccountStatus::Active | AccountStatus::Suspended => true,
-                AccountStatus::Locked | AccountStatus::Deactivated => false,
-            }))
-        }
-    }
+/// The facts about a recipient that depend on the account with the address.
+struct Recipient {
+    /// Whether the address may be validated for the purpose. For a registration or an addition, the address must not
+    /// belong to an account. For a password reset, it must belong to an active or suspended account.
+    may_validate: bool,
+    /// Whether the account owner has used the network of the request. `None` if there is no account, or if that is not
+    /// recorded.
+    is_known: Option<bool>,
 }
 
-/// Limits the messages about other people's requests for an address to one per address and day. The quota is
-/// acquired under the ID of the row. So if a delivery crashes after it has acquired the quota, a later delivery of
-/// the row can still send the message.
-async fn limit_owner_messages(
-    app: &App,
-    leased: &Leased,
-    threepid: &ThreePid,
-) -> Result<(), Outcome> {
-    match limits::acquire_for(app, Limit::KnownNotice, &threepid.address, &leased.id).await {
-        Ok(()) => Ok(()),
-        Err(LimitError::Exceeded { .. }) => Err(Outcome::skipped(
-            "the owner of the address was notified less than a day ago",
-        )),
-        Err(LimitError::Store(error)) => Err(error.into()),
+impl Recipient {
+    async fn find(
+        app: &App,
+        row: &ValidationRow,
+        network: Option<ClientNetwork>,
+    ) -> Result<Self, StoreError> {
+        let is_reset = row.purpose == ValidationPurpose::Reset;
+        let none = Self {
+            may_validate: !is_reset,
+            is_known: None,
+        };
+        let Some(owner) = app.store.find_owner(&row.threepid).await? else {
+            return Ok(none);
+        };
+        let Some(account) = app.store.find_account(&owner).await? else {
+            return Ok(Self {
+                may_validate: false,
+                ..none
+            });
+        };
+        let is_usable = match account.status {
+            AccountStatus::Active | AccountStatus::Suspended => true,
+            AccountStatus::Locked | AccountStatus::Deactivated => false,
+        };
+        let is_known = match network {
+            Some(network) if app.config.limits => {
+                let key = limits::known_network_key(owner.as_str(), network);
+                Some(limits::is_known_network(app, key, account.reset_at).await?)
+            }
+            _ => None,
+        };
+        Ok(Self {
+            may_validate: is_reset && is_usable,
+            is_known,
+        })
     }
 }

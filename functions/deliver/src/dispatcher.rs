@@ -110,19 +110,26 @@ impl<'a> Dispatcher<'a> {
             }
             _ => content::resolve(self.app, &leased, now).await,
         };
+        let mut charged = leased.charged || leased.interrupted;
         let (labels, outcome) = match resolved {
             Ok(outgoing) => {
                 let labels = (outgoing.to.medium.as_str(), outgoing.message.kind());
-                (labels, self.send(&leased, &outgoing).await)
+                (labels, self.send(&leased, &outgoing, &mut charged).await)
             }
             Err(outcome) => (("none", "none"), outcome),
         };
         log(&leased, labels, &outcome);
         count(&leased, &outcome);
-        self.save(&leased, &outcome).await;
+        self.save(&leased, &outcome, charged).await;
     }
 
-    async fn send(&self, leased: &Leased, outgoing: &OutgoingMessage) -> Outcome {
+    /// Charges the limits and sends the message. `charged` becomes true when the limits are charged.
+    async fn send(
+        &self,
+        leased: &Leased,
+        outgoing: &OutgoingMessage,
+        charged: &mut bool,
+    ) -> Outcome {
         let medium = outgoing.to.medium;
         if medium == Medium::Msisdn && leased.interrupted {
             return Outcome::failed(
@@ -132,6 +139,10 @@ impl<'a> Dispatcher<'a> {
         if self.is_past(SEND_WITHIN) {
             return Outcome::retry("the invocation had no time left");
         }
+        if let Err(outcome) = outgoing.charges.consume(self.app, leased, medium).await {
+            return outcome;
+        }
+        *charged = true;
         let sent = self
             .providers
             .send(&outgoing.to.address, &outgoing.message)
@@ -149,13 +160,16 @@ impl<'a> Dispatcher<'a> {
         }
     }
 
-    async fn save(&self, leased: &Leased, outcome: &Outcome) {
+    async fn save(&self, leased: &Leased, outcome: &Outcome, charged: bool) {
         let (store, now) = (&self.app.store, self.app.clock.now());
         let wait = self.wait(leased.attempts);
         for attempt in 1..=SAVE_ATTEMPTS {
             let saved = match outcome {
                 Outcome::Done(result, _) => store.end_message(leased, *result, now).await,
-                Outcome::Retry(_) => store.requeue_message(leased, now.plus(wait)).await,
+                Outcome::Retry(_) => {
+                    let due = now.plus(wait);
+                    store.requeue_message(leased, due, charged).await
+                }
             };
             match saved {
                 Ok(true) => return,
@@ -233,7 +247,7 @@ fn log(leased: &Leased, (medium, kind): (&str, &str), outcome: &Outcome) {
             line!(warn, why = why, "failed permanently");
         }
         Outcome::Done(DeliveryResult::Expired, why) => {
-            line!(error, why = why, "given up: the row has expired");
+            line!(error, why = why, "given up");
         }
         Outcome::Retry(why) => line!(warn, why = why, "attempt failed; it will be retried"),
     }

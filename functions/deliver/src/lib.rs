@@ -14,12 +14,13 @@
 //! - A text message is sent at most once, because it costs money and its code can be requested again. If
 //!   an attempt was interrupted, the text message is not sent again.
 //! - A message does not wait for another message.
+//! - A message that exceeds a limit that all clients share is dropped (`charges`).
 //! - The function never reports a failure to Lambda. A failed row is due again later. After a day the function
 //!   drops the row and logs an error.
 
+mod charges;
 mod content;
 mod dispatcher;
-mod format_date;
 mod messages;
 mod outcome;
 mod providers;
@@ -75,10 +76,11 @@ impl Deliver {
                     return;
                 }
             };
-            if number == 0 {
-                let age = due.oldest.map(|oldest| now.since(oldest));
-                let age = age.unwrap_or_default().as_secs_f64();
-                metrics::gauge(Metric::OutboxOldestAge, age);
+            // A metric without a value costs nothing, so the age is recorded only while a row is due.
+            if number == 0
+                && let Some(oldest) = due.oldest
+            {
+                metrics::gauge(Metric::OutboxOldestAge, now.since(oldest).as_secs_f64());
             }
             dispatcher.deliver_all(&due.ids).await;
             page = due.next;

@@ -6,7 +6,11 @@
 //! client sent, so that an attacker cannot send text of their choice through this server.
 
 use askama::Template;
-use shared::{outbox::Notice, secrets::Secret, threepid_validation::ValidationPurpose};
+use shared::{
+    outbox::Notice,
+    secrets::Secret,
+    threepid_validation::{RequestOrigin, ValidationPurpose},
+};
 
 /// A message to one recipient.
 #[derive(Debug)]
@@ -29,13 +33,21 @@ pub(crate) enum Mail {
         /// Whether the link leads to a page that asks for confirmation and has the button "It was not
         /// me".
         confirmation_page: bool,
+        /// The origin of the request, if it is recorded.
+        origin: Option<RequestOrigin>,
     },
     /// A client requested an account for the address, which already belongs to an account (3PID-05). Only the
     /// owner of the mailbox is informed of that.
-    HasAccount,
+    HasAccount {
+        /// The origin of the request, if it is recorded.
+        origin: Option<RequestOrigin>,
+    },
     /// A client requested to add the address to an account, but the address already belongs to an account
     /// (3PID-07). Only the owner of the mailbox is informed of that.
-    InUse,
+    InUse {
+        /// The origin of the request, if it is recorded.
+        origin: Option<RequestOrigin>,
+    },
     /// An account that had the address was changed. The text does not name the account, because the
     /// address may belong to another person by now.
     Notice {
@@ -70,6 +82,8 @@ pub(crate) enum Sms {
 pub(crate) struct ServerInfo<'a> {
     /// The server name, with its port if it has one.
     pub(crate) name: &'a str,
+    /// The URL of the pages that ask for codes.
+    pub(crate) public_url: &'a str,
     /// Whether users can set a new password by e-mail.
     pub(crate) password_reset: bool,
 }
@@ -118,8 +132,8 @@ impl Mail {
     pub(crate) const fn kind(&self) -> &'static str {
         match self {
             Self::Link { purpose, .. } => purpose_kind(*purpose),
-            Self::HasAccount => "has-account",
-            Self::InUse => "in-use",
+            Self::HasAccount { .. } => "has-account",
+            Self::InUse { .. } => "in-use",
             Self::Notice { notice, .. } => notice.as_str(),
         }
     }
@@ -133,8 +147,8 @@ impl Mail {
                     format!("Add this e-mail address to an account on {server}")
                 }
             },
-            Self::HasAccount => format!("You already have an account on {server}"),
-            Self::InUse => format!("An account on {server} already has this e-mail address"),
+            Self::HasAccount { .. } => format!("You already have an account on {server}"),
+            Self::InUse { .. } => format!("An account on {server} already has this e-mail address"),
             Self::Notice { notice, .. } => match notice {
                 Notice::PasswordChanged => format!("Your password on {server} was changed"),
                 Notice::AddressAdded => format!("An address was added to your account on {server}"),
@@ -186,13 +200,29 @@ const fn purpose_kind(purpose: ValidationPurpose) -> &'static str {
 }
 
 impl ServerInfo<'_> {
-    /// The server name without its port. Phones offer a code only to pages of this host.
+    /// The host to whose pages phones offer the code: the server name without its port, if it is the host of the pages or
+    /// a parent domain of it, or else the host of the pages.
     fn host(&self) -> &str {
-        match self.name.rsplit_once(':') {
-            Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host,
-            _ => self.name,
-        }
+        let name = without_port(self.name);
+        let page = page_host(self.public_url);
+        let is_parent = page
+            .strip_suffix(name)
+            .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
+        if is_parent { name } else { page }
     }
+}
+
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host,
+        _ => host,
+    }
+}
+
+/// The host of a URL, without its port.
+fn page_host(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    without_port(rest.split(['/', '?', '#']).next().unwrap_or(rest))
 }
 
 #[cfg(test)]

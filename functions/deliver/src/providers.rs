@@ -34,6 +34,7 @@ impl<'a> Providers<'a> {
     pub(crate) async fn send(&self, to: &str, message: &Message) -> Result<String, SendError> {
         let server = ServerInfo {
             name: self.config.server_name.as_str(),
+            public_url: &self.config.public_url,
             password_reset: self.config.password_changes && self.config.mail.is_some(),
         };
         // Rendering fails only if writing to memory fails.

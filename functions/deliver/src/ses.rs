@@ -12,12 +12,9 @@ use shared::{
 
 use crate::{messages::RenderedEmail, send_error::SendError};
 
-/// The error codes of an e-mail or an address that SES will never accept.
-const PERMANENT: [&str; 3] = [
-    "InvalidParameterValue",
-    "MessageRejected",
-    "ValidationError",
-];
+/// The error codes of an address that SES will never accept. `MessageRejected` is not one of them: SES responds with it
+/// while the sender is not verified, which the operator can correct.
+const PERMANENT: [&str; 2] = ["InvalidParameterValue", "ValidationError"];
 
 /// The client of SES, with the sender settings.
 pub(crate) struct Ses {
@@ -33,7 +30,7 @@ impl Ses {
             .retry_config(RetryConfig::disabled());
         Self {
             client: Client::from_conf(config.build()),
-            source: source_header(&mail.from),
+            source: mail.from.clone(),
             configuration_set: mail.configuration_set.clone(),
         }
     }
@@ -80,33 +77,19 @@ fn tag(name: &str, value: &str) -> Option<MessageTag> {
     MessageTag::builder().name(name).value(value).build().ok()
 }
 
-/// The sender in the form of a header. The setting is an address, or a name and an address in angle
-/// brackets. In a header, a name that contains a dot must be a quoted string.
-fn source_header(from: &str) -> String {
-    match from.split_once(" <") {
-        Some((name, address)) if name.contains('.') => format!("\"{name}\" <{address}"),
-        _ => from.to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// The operator can verify the sender, and the e-mail is then sent.
     #[test]
-    fn a_sender_name_with_a_dot_is_quoted() {
-        for (from, expected) in [
-            ("a@example.org", "a@example.org"),
-            (
-                "Our Accounts <a@example.org>",
-                "Our Accounts <a@example.org>",
-            ),
-            (
-                "example.org accounts <a@example.org>",
-                "\"example.org accounts\" <a@example.org>",
-            ),
-        ] {
-            assert_eq!(source_header(from), expected);
+    fn an_unverified_sender_is_a_temporary_error() {
+        let sent =
+            |code: &str| SendError::from_call(AwsCallError::Refused(code.to_owned()), &PERMANENT);
+        for code in ["MessageRejected", "MailFromDomainNotVerifiedException"] {
+            assert_eq!(sent(code), SendError::Temporary(code.to_owned()));
         }
+        let code = "InvalidParameterValue".to_owned();
+        assert_eq!(sent(&code), SendError::Permanent(code));
     }
 }

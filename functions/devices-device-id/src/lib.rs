@@ -12,12 +12,12 @@ use serde::Serialize;
 use serde_json::json;
 use shared::{
     app::App,
-    devices,
+    callers, devices,
     error::{ErrorCode, MatrixError, Rejection},
-    http::{self, Body, Request as HttpRequest, Response as HttpResponse},
+    http::{Body, Request as HttpRequest, Response as HttpResponse},
     ids::DeviceId,
     store::StoreError,
-    tokens::{self, Caller},
+    tokens::{Caller, TokenLimits},
     uia::{
         NoParameters, Operation,
         request::{ProtectedRequest, RequestOutcome, RequestSpec},
@@ -43,11 +43,6 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
     }
 }
 
-async fn caller(app: &App, request: &HttpRequest) -> Result<Caller, Rejection> {
-    let token = http::access_token(request, app.config.query_tokens)?;
-    Ok(tokens::identify(app, &token, request.query.get("user_id")).await?)
-}
-
 /// Reads the device ID from the path. A device with an invalid ID cannot exist.
 fn device_of(request: &HttpRequest) -> Result<DeviceId, MatrixError> {
     let id = request.last_segment();
@@ -59,7 +54,7 @@ fn not_found() -> MatrixError {
 }
 
 async fn show(app: &App, request: &HttpRequest) -> Result<HttpResponse, Rejection> {
-    let caller = caller(app, request).await?;
+    let caller = callers::identify(app, request, TokenLimits::READ).await?;
     let device = find(app, &caller, &device_of(request)?).await?;
     let found = device.ok_or_else(not_found)?;
     Ok(HttpResponse::ok(&found))
@@ -91,7 +86,7 @@ async fn delete(app: &App, request: &HttpRequest) -> Result<HttpResponse, Reject
 
 /// Changes the display name. A request without a display name changes nothing, but the device must exist.
 async fn rename(app: &App, request: &HttpRequest) -> Result<HttpResponse, Rejection> {
-    let caller = caller(app, request).await?;
+    let caller = callers::identify(app, request, TokenLimits::WRITE).await?;
     let name = devices::display_name(&Body::parse(&request.body)?, "display_name")?;
     let device = device_of(request)?;
     let exists = match (&name, caller.account()) {

@@ -9,11 +9,12 @@ use std::sync::Arc;
 use serde::Serialize;
 use shared::{
     app::App,
+    callers,
     error::Rejection,
-    http::{self, Request as HttpRequest, Response as HttpResponse},
+    http::{Request as HttpRequest, Response as HttpResponse},
     ids::Localpart,
     store::{AccountRow, ListedDevice, StoreError},
-    tokens,
+    tokens::TokenLimits,
 };
 
 /// The maximum number of devices in a response, because Lambda limits the size of a response.
@@ -38,8 +39,7 @@ pub struct Device {
 
 /// Handles the request.
 pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse, Rejection> {
-    let token = http::access_token(&request, app.config.query_tokens)?;
-    let caller = tokens::identify(&app, &token, request.query.get("user_id")).await?;
+    let caller = callers::identify(&app, &request, TokenLimits::READ).await?;
     let devices = match caller.account() {
         Some(account) => logged_in_devices(&app, caller.localpart(), account).await?,
         None => Vec::new(),

@@ -10,6 +10,7 @@ use shared::{
     app::App,
     error::Rejection,
     http::{self, Request as HttpRequest, Response as HttpResponse},
+    limits::{self, Limit},
     outbox::NewMessage,
     tokens,
 };
@@ -18,7 +19,12 @@ use shared::{
 pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse, Rejection> {
     let token = http::access_token(&request, app.config.query_tokens)?;
     // TOK-14: a locked account may log out.
-    let session = tokens::authenticate_for_logout(&app, &token).await?;
+    let (charged, session) = tokio::join!(
+        limits::consume(&app, Limit::Logout, request.network),
+        tokens::authenticate_for_logout(&app, &token)
+    );
+    charged?;
+    let session = session?;
     // GUEST-06
     session.ensure_not_guest()?;
     // OUT-02, TOK-13: one transaction logs out any number of devices. The purge deletes their rows later.

@@ -10,6 +10,7 @@ use shared::{
     app::App,
     error::Rejection,
     http::{self, Request as HttpRequest, Response as HttpResponse},
+    limits::{self, Limit},
     store::StoreError,
     tokens,
 };
@@ -21,9 +22,18 @@ const MAX_ATTEMPTS: usize = 3;
 /// Handles the request.
 pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse, Rejection> {
     let token = http::access_token(&request, app.config.query_tokens)?;
-    for _ in 0..MAX_ATTEMPTS {
+    for attempt in 0..MAX_ATTEMPTS {
+        let charge = async {
+            match attempt {
+                0 => limits::consume(&app, Limit::Logout, request.network).await,
+                _ => Ok(()),
+            }
+        };
         // TOK-14: a locked account may log out.
-        let session = tokens::authenticate_for_logout(&app, &token).await?;
+        let session = tokens::authenticate_for_logout(&app, &token);
+        let (charged, session) = tokio::join!(charge, session);
+        charged?;
+        let session = session?;
         // GUEST-06
         session.ensure_not_guest()?;
         // OUT-01, TOK-13

@@ -27,7 +27,10 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
         RefreshToken::read(&app, &token)
     );
     spent?;
+    let token = token?;
+    let device = token.device_quota_key()?;
+    limits::consume(&app, Limit::DeviceRefresh, device).await?;
     // REFR-01, REFR-03
-    let issued = token?.redeem(&app).await?;
+    let issued = token.redeem(&app).await?;
     Ok(HttpResponse::ok(&issued))
 }

@@ -2,6 +2,8 @@
 //!
 //! [Specification](https://spec.matrix.org/v1.15/client-server-api/#common-error-codes)
 
+mod allowed;
+
 use std::sync::Arc;
 
 use http::Method;
@@ -26,9 +28,17 @@ pub async fn handle(_app: Arc<App>, request: Request) -> Result<Response, Reject
         return Err(MatrixError::new(ErrorCode::UnknownPath, "The path does not exist").into());
     }
     // HTTP-09
-    Err(MatrixError::new(
+    let own = |(path, _): &&(&str, &str)| *path == request.resource;
+    let error = MatrixError::new(
         ErrorCode::WrongMethod,
         "The path does not support this method",
-    )
+    );
+    Err(MatrixError {
+        allow: allowed::ALLOWED
+            .iter()
+            .find(own)
+            .map(|(_, methods)| *methods),
+        ..error
+    }
     .into())
 }

@@ -41,6 +41,8 @@ async fn confirm(app: &App, request: &HttpRequest) -> Result<HttpResponse, Matri
         return Ok(
             match threepid_validation::report_not_me(app, &token, request.network).await {
                 Ok(()) => validation_pages::not_me_page(app),
+                // It is too late: the address has been used.
+                Err(SubmitError::Spent) => validation_pages::error_page(app, SubmitError::Expired),
                 Err(error) => validation_pages::error_page(app, error),
             },
         );

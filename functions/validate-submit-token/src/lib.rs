@@ -8,7 +8,7 @@
 //!   `GATEHOUSE_EMAIL_LINK=direct`, the link validates the address immediately, except for a password reset.
 //! - A code in the query validates the address, as at an identity server.
 //!
-//! `HEAD` is not supported.
+//! `HEAD` validates nothing, whatever the setting is.
 
 use std::sync::Arc;
 
@@ -33,7 +33,7 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
     if request.method == Method::GET {
         return Ok(match page(&app, &request, medium).await {
             Ok(page) => page,
-            Err(error) => pages::error(&app.config, &error),
+            Err(error) => pages::error_with_reload(&app.config, &error),
         });
     }
     let body = Body::parse(&request.body)?;
@@ -75,11 +75,14 @@ async fn page(
         token: &submitted.token,
     };
     Ok(
-        match threepid_validation::open_link(app, &token, request.network).await {
+        match threepid_validation::open_link(app, &token, request.network, request.is_head).await {
             Ok(LinkOutcome::NeedsConfirmation(session)) => {
                 validation_pages::confirmation_page(app, &submitted, &session)
             }
             Ok(LinkOutcome::Validated(session)) => validation_pages::validated_page(app, session),
+            Err(error @ (SubmitError::Limit(_) | SubmitError::Store(_))) => {
+                return Err(error.into());
+            }
             Err(error) => validation_pages::error_page(app, error),
         },
     )

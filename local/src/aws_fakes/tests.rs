@@ -304,7 +304,7 @@ async fn faults_are_injected_before_or_after_the_message_is_sent() {
         ),
         (
             FaultKind::Rejected,
-            "MessageRejected",
+            "InvalidParameterValue",
             "InvalidParameter",
             false,
         ),

@@ -1,8 +1,8 @@
 //! The routing of API Gateway.
 //!
-//! A literal segment takes precedence over a `{parameter}`, which takes precedence over `{proxy+}`. A path with a
-//! trailing slash is another path (HTTP-24). The prefixes r0 and v3 have separate routes to the same functions
-//! (HTTP-01).
+//! A literal segment takes precedence over a `{parameter}`, which takes precedence over `{proxy+}`. As API Gateway does,
+//! it ignores a trailing slash; the functions see the slash in the path of the event (HTTP-24). The prefixes r0 and v3
+//! have separate routes to the same functions (HTTP-01).
 
 use std::collections::BTreeMap;
 
@@ -29,6 +29,7 @@ enum Fit {
 
 /// Finds the route of a request.
 pub fn find<'a>(template: &'a Template, method: &str, path: &str) -> Option<Match<'a>> {
+    let path = without_trailing_slash(path);
     let (_, route, parameters) = template
         .routes
         .iter()
@@ -45,6 +46,13 @@ pub fn find<'a>(template: &'a Template, method: &str, path: &str) -> Option<Matc
         target,
         parameters,
     })
+}
+
+fn without_trailing_slash(path: &str) -> &str {
+    let shorter = path.strip_suffix('/');
+    shorter
+        .filter(|rest| !rest.is_empty() && !rest.ends_with('/'))
+        .unwrap_or(path)
 }
 
 fn fit(template: &str, path: &str) -> Option<(Vec<Fit>, BTreeMap<String, String>)> {
@@ -120,7 +128,7 @@ mod tests {
         let register = "/_matrix/client/v3/register";
         assert_eq!(route("POST", register), format!("{register} Register {{}}"));
         assert_eq!(
-            route("HEAD", register),
+            route("PATCH", register),
             format!("{register} Unrecognized {{}}")
         );
         assert_eq!(route("OPTIONS", register), format!("{register} mock {{}}"));
@@ -140,9 +148,26 @@ mod tests {
     }
 
     #[test]
-    fn a_path_with_a_trailing_or_double_slash_is_another_path() {
+    fn a_trailing_slash_is_ignored_as_api_gateway_does() {
+        let register = "/_matrix/client/v3/register";
+        assert_eq!(
+            route("POST", &format!("{register}/")),
+            route("POST", register)
+        );
+        assert_eq!(
+            route("GET", "/_matrix/client/v3/devices/"),
+            "/_matrix/client/v3/devices Devices {}"
+        );
+        assert_eq!(
+            route("GET", "/_matrix/client/v3/devices/PHONE/"),
+            "/_matrix/client/v3/devices/{deviceId} DevicesDeviceId {\"deviceId\": \"PHONE\"}"
+        );
+    }
+
+    #[test]
+    fn a_path_with_a_double_slash_is_another_path() {
         for path in [
-            "/_matrix/client/v3/register/",
+            "/_matrix/client/v3/register//",
             "//_matrix/client/v3/register",
             "/_matrix",
             "//",

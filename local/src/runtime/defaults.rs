@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use shared::rng::Rng;
 
@@ -64,7 +64,11 @@ impl Defaults {
     }
 }
 
-/// The secret in the data directory, or a new secret. Only the owner of the file can read it.
+/// The minimum number of characters of a stored secret.
+const MIN_SECRET_CHARS: usize = 32;
+
+/// The secret in the data directory, or a new secret. Only the owner of the file can read it. The file is written
+/// under another name and renamed, so that a full disk or a killed process leaves no incomplete file.
 fn secret(data: Option<&Path>, rng: &dyn Rng) -> Result<String> {
     let new = || {
         let mut bytes = [0; 32];
@@ -75,21 +79,32 @@ fn secret(data: Option<&Path>, rng: &dyn Rng) -> Result<String> {
         return Ok(new());
     };
     match fs::read_to_string(&file) {
-        Ok(secret) => return Ok(secret.trim().to_owned()),
+        Ok(secret) => {
+            let secret = secret.trim();
+            ensure!(
+                secret.len() >= MIN_SECRET_CHARS,
+                "{} contains no secret; restore it, or delete it together with the tables in its directory",
+                file.display()
+            );
+            return Ok(secret.to_owned());
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(error).with_context(|| file.display().to_string()),
     }
     let secret = new();
-    fs::OpenOptions::new()
+    let temporary = file.with_extension("new");
+    let written = fs::OpenOptions::new()
         .write(true)
-        .create_new(true)
+        .create(true)
+        .truncate(true)
         .mode(0o600)
-        .open(&file)
+        .open(&temporary)
         .and_then(|mut file| {
-            file.write_all(secret.as_bytes())
-                .and_then(|()| file.sync_all())
+            file.write_all(secret.as_bytes())?;
+            file.sync_all()
         })
-        .with_context(|| file.display().to_string())?;
+        .and_then(|()| fs::rename(&temporary, &file));
+    written.with_context(|| format!("cannot write {}", file.display()))?;
     Ok(secret)
 }
 
@@ -98,6 +113,7 @@ mod tests {
     use shared::rng::SystemRng;
 
     use super::*;
+    use crate::runtime::temp_dir::TempDir;
 
     #[test]
     fn a_variable_that_is_set_takes_precedence() {
@@ -116,5 +132,34 @@ mod tests {
                 .applied(&set)
                 .all(|(name, _)| name != "GATEHOUSE_SERVER_NAME")
         );
+    }
+
+    #[test]
+    fn a_secret_is_written_completely_or_not_at_all() {
+        let directory = TempDir::new();
+        let data = Some(directory.path());
+        // A process that was killed while it wrote the secret.
+        fs::write(directory.path().join("secret.new"), "half").expect("a file");
+        let first = secret(data, &SystemRng).expect("a secret");
+        assert_eq!(secret(data, &SystemRng).expect("the same"), first);
+        assert!(!directory.path().join("secret.new").exists());
+    }
+
+    #[test]
+    fn an_unusable_secret_is_an_error_that_names_the_file() {
+        let directory = TempDir::new();
+        let file = directory.path().join("secret");
+        for unusable in ["", "\n", "too short"] {
+            fs::write(&file, unusable).expect("a file");
+            let error = secret(Some(directory.path()), &SystemRng).expect_err("no secret");
+            let named = format!("{} contains no secret", file.display());
+            assert!(error.to_string().starts_with(&named), "{error}");
+        }
+        // A directory cannot be replaced, as on a file system that is full or read-only.
+        fs::remove_file(&file).expect("the file");
+        fs::create_dir(directory.path().join("secret.new")).expect("a directory");
+        let error = secret(Some(directory.path()), &SystemRng).expect_err("not written");
+        assert!(format!("{error:#}").contains(&file.display().to_string()));
+        assert!(!file.exists());
     }
 }

@@ -212,7 +212,7 @@ fn the_api_throttles_every_method_and_logs_no_bodies() {
             "DataTraceEnabled": false,
         }])
     );
-    for (parameter, default) in [("ApiRate", 100), ("ApiBurst", 200)] {
+    for (parameter, default) in [("ApiRate", 20), ("ApiBurst", 10)] {
         let parameter = &document["Parameters"][parameter];
         assert_eq!(parameter["Default"], default);
         assert_eq!(parameter["MinValue"], 0);

@@ -65,6 +65,26 @@ async fn reg_31_appservice_users_are_folded_and_exempt_from_policy() {
     assert_eq!(rows.len(), 1, "rows besides the account: {rows:?}");
 }
 
+/// Names are folded, so a pattern with capitals matches the name that was sent and the folded one.
+#[tokio::test]
+async fn reg_12_a_pattern_with_capitals_reserves_folded_names() {
+    let server = TestServer::new().await;
+    let token = add_appservice(&server, "irc", &[("@IRC_[A-Za-z0-9]+:localhost", true)]).await;
+    for name in ["IRC_Bob", "irc_bob"] {
+        let body = json!({ "username": name, "password": PASSWORD });
+        server.register(&body).await.error(400, "M_EXCLUSIVE");
+        let path = format!("{REGISTER}/available?username={name}");
+        server.get(&path).await.error(400, "M_EXCLUSIVE");
+    }
+    for (typed, user_id) in [
+        ("IRC_Bob", "@irc_bob:localhost"),
+        ("irc_eve", "@irc_eve:localhost"),
+    ] {
+        let answer = register_as(&server, &token, typed).await.ok();
+        assert_eq!(answer["user_id"], user_id);
+    }
+}
+
 /// REG-31, TOK-03, TOK-04, TOK-05: the token may be in the header or in the query.
 #[tokio::test]
 async fn reg_31_an_appservice_user_needs_the_appservices_token() {

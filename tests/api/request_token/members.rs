@@ -6,7 +6,7 @@ use test_support::PREFIXES;
 use crate::api::{
     rows::{queued, validations},
     support::{request, with},
-    threepids::{REQUESTS, message_request, server_with},
+    threepids::{EMAIL, MSISDN, REQUESTS, message_request, server_with},
 };
 
 /// Whether a text follows the grammar of `client_secret` and `sid` (3PID-01, 3PID-04).
@@ -246,4 +246,85 @@ async fn threepid_10_an_identity_server_is_accepted_and_ignored() {
         }
     }
     assert_eq!(queued(&server), REQUESTS.len());
+}
+
+/// The message goes to the address without the white space, and to the ASCII form of an international domain. All
+/// spellings of an address have one session.
+#[tokio::test]
+async fn spellings_of_an_address_are_one_address() {
+    let server = server_with(&[]).await;
+    for (path, name, spellings, expected) in [
+        (
+            EMAIL,
+            "email",
+            &[" x@example.com", "x@example.com ", "X@Example.com\u{a0}"][..],
+            "x@example.com",
+        ),
+        (
+            EMAIL,
+            "email",
+            &[
+                "x@b\u{fc}cher.example",
+                "x@BU\u{308}CHER.example",
+                "x@xn--bcher-kva.example",
+            ],
+            "x@xn--bcher-kva.example",
+        ),
+        (
+            MSISDN,
+            "phone_number",
+            &[
+                "07400 123456",
+                "+44\u{a0}7400\u{a0}123456",
+                "\u{202a}+447400123456\u{202c}",
+                "+44 7400\u{2013}123456",
+                "\u{ff10}\u{ff17}\u{ff14}\u{ff10}\u{ff10}\u{ff11}\u{ff12}\u{ff13}\u{ff14}\u{ff15}\u{ff16}",
+                "tel:+447400123456",
+            ],
+            "+447400123456",
+        ),
+    ] {
+        let mut sids = Vec::new();
+        for (index, spelling) in spellings.iter().enumerate() {
+            let country = if index % 2 == 0 { "GB" } else { "gb" };
+            let body = json!({
+                "client_secret": "spellings", "send_attempt": index, name: spelling, "country": country,
+            });
+            let reply = server.post(path, &body).await;
+            assert_eq!(reply.status, 200, "{spelling:?}: {}", reply.text());
+            sids.push(reply.ok()["sid"].clone());
+        }
+        sids.dedup();
+        assert_eq!(sids.len(), 1, "{expected}");
+        server.deliver().await;
+        let messages = server.messages();
+        assert_eq!(
+            messages.last().map(|message| message.to.as_str()),
+            Some(expected)
+        );
+    }
+}
+
+/// Every mobile number of these countries begins with a zero.
+#[tokio::test]
+async fn mobile_numbers_that_begin_with_a_zero_get_messages() {
+    let server = server_with(&[("GATEHOUSE_SMS_COUNTRIES", "BJ CI GB")]).await;
+    for (index, (country, typed, to)) in [
+        ("CI", "01 23 45 67 89", "+2250123456789"),
+        ("ci", "+225 01 23 45 67 88", "+2250123456788"),
+        ("GB", "+225 01 23 45 67 87", "+2250123456787"),
+        ("BJ", "01 95 12 34 56", "+2290195123456"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let body = json!({
+            "client_secret": "zeros", "send_attempt": index, "phone_number": typed, "country": country,
+        });
+        let answer = server.post(MSISDN, &body).await.ok();
+        assert_eq!(answer["msisdn"], to[1..]);
+        server.deliver().await;
+        let messages = server.messages();
+        assert_eq!(messages.last().map(|message| message.to.as_str()), Some(to));
+    }
 }

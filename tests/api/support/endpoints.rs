@@ -40,7 +40,6 @@ pub(crate) const ENDPOINTS: &[(&str, &[&str])] = &[
     ("/_matrix/client/r0/devices/DEVICE", &["GET", "PUT", "DELETE"]),
     ("/_matrix/client/v3/devices/DEVICE", &["GET", "PUT", "DELETE"]),
     ("/_matrix/key/v2/server", &["GET"]),
-    ("/_matrix/key/v2/server/", &["GET"]),
     ("/_matrix/client/r0/login", &["GET", "POST"]),
     ("/_matrix/client/v3/login", &["GET", "POST"]),
     ("/_matrix/client/r0/logout", &["POST"]),
@@ -62,6 +61,17 @@ pub(crate) const ENDPOINTS: &[(&str, &[&str])] = &[
     ("/_matrix/client/v3/validate/email/confirm", &["POST"]),
     ("/_matrix/client/r0/validate/email/submitToken", &["GET", "POST"]),
     ("/_matrix/client/v3/validate/email/submitToken", &["GET", "POST"]),
+    ("/_matrix/client/versions", &["GET"]),
+    ("/.well-known/matrix/client", &["GET"]),
+];
+
+/// The endpoints that have no rate limit, because they make no call.
+#[rustfmt::skip]
+pub(crate) const WITHOUT_LIMIT: &[(&str, &[&str])] = &[
+    ("/_matrix/key/v2/server", &["GET"]),
+    ("/_matrix/key/v2/server/", &["GET"]),
+    ("/_matrix/client/r0/login", &["GET"]),
+    ("/_matrix/client/v3/login", &["GET"]),
     ("/_matrix/client/versions", &["GET"]),
     ("/.well-known/matrix/client", &["GET"]),
 ];

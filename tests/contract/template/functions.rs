@@ -3,6 +3,10 @@
 use std::collections::BTreeMap;
 
 use serde_yaml_ng::Mapping;
+use shared::{
+    password_hash::MAX_MEMORY_KIB,
+    passwords::{self, HashFormatError},
+};
 
 use super::{is_worker, mapping, template, text, yaml};
 use crate::contract::files;
@@ -137,6 +141,43 @@ fn every_endpoint_has_exactly_one_permission_for_the_gateway() {
     let template = template();
     let endpoints = template.functions.keys().filter(|id| !is_worker(id));
     assert_eq!(permitted, endpoints.cloned().collect::<Vec<_>>());
+}
+
+/// An environment of a function handles one request at a time, and a request computes one hash at a time. The most
+/// expensive hash that may be imported or configured must therefore fit beside the rest of the process, which needs less
+/// than 100 MB.
+#[test]
+fn the_most_expensive_hash_fits_into_every_function_that_hashes() {
+    const REST_MB: u64 = 256;
+    let resources = yaml()["Resources"].clone();
+    let mut count = 0;
+    for stem in files::names_in("functions") {
+        let declaration = files::read(&format!("functions/{stem}/function.yaml"));
+        if !declaration.contains("\nhashes_passwords: true\n") {
+            continue;
+        }
+        count += 1;
+        let memory = &resources[pascal(&stem).as_str()]["Properties"]["MemorySize"];
+        let needed = u64::from(MAX_MEMORY_KIB / 1024) + REST_MB;
+        assert!(
+            memory.as_u64().is_some_and(|memory| needed <= memory),
+            "{stem}: a hash needs up to {needed} MB"
+        );
+    }
+    assert_eq!(count, 8);
+}
+
+/// The limit of the rule is the limit of the import: a hash of one KiB more is rejected.
+#[test]
+fn an_import_rejects_a_hash_that_no_function_can_verify() {
+    let hash = |memory: u32, passes: u32| {
+        let rest = "$c2FsdHNhbHRzYWx0$VoPhPyNH6J4G5n2RaY3w5hB3ZbI2uBi0oPsd3WYEDTA";
+        passwords::check_hash_format(&format!("$argon2id$v=19$m={memory},t={passes},p=1{rest}"))
+    };
+    assert_eq!(hash(MAX_MEMORY_KIB, 2), Ok(()));
+    for (memory, passes) in [(MAX_MEMORY_KIB + 1, 1), (MAX_MEMORY_KIB, 3), (u32::MAX, 1)] {
+        assert_eq!(hash(memory, passes), Err(HashFormatError::TooExpensive));
+    }
 }
 
 #[test]

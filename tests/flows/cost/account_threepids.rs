@@ -146,15 +146,15 @@ const WITHOUT_LIMITS: &str = "
 ";
 
 const WITH_LIMITS: &str = "
-    list: BatchGetItem Accounts > Query Accounts = 3r 0w
-    add: BatchGetItem Accounts + GetItem Proofs + UpdateItem Limits > GetItem Accounts + Query Accounts > UpdateItem Limits > TransactWriteItems Accounts&Outbox&Proofs = 5r 16w
-    add, repeated: BatchGetItem Accounts + GetItem Proofs + UpdateItem Limits > GetItem Accounts = 4r 1w
+    list: BatchGetItem Accounts + UpdateItem Limits + UpdateItem Limits > Query Accounts = 3r 2w
+    add: BatchGetItem Accounts + GetItem Proofs + UpdateItem Limits + UpdateItem Limits > GetItem Accounts + Query Accounts > UpdateItem Limits > TransactWriteItems Accounts&Outbox&Proofs = 5r 17w
+    add, repeated: BatchGetItem Accounts + GetItem Proofs + UpdateItem Limits + UpdateItem Limits > GetItem Accounts = 4r 2w
     add, invalid token: BatchGetItem Accounts + GetItem Proofs + UpdateItem Limits = 2r 1w
-    add, not validated: BatchGetItem Accounts + GetItem Proofs + UpdateItem Limits = 3r 1w
-    remove: BatchGetItem Accounts + UpdateItem Limits > Query Accounts > TransactWriteItems Accounts&Outbox > Query Accounts = 4r 13w
-    remove, not there: BatchGetItem Accounts + UpdateItem Limits > Query Accounts > Query Accounts = 4r 1w
-    add, challenge: BatchGetItem Accounts + GetItem Proofs + UpdateItem Limits + UpdateItem Limits > PutItem UiaSessions = 4r 3w
-    add, in a session: BatchGetItem Accounts&UiaSessions + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > GetItem Proofs > UpdateItem Limits > UpdateItem Limits > UpdateItem Limits > GetItem Accounts + Query Accounts > UpdateItem Limits > TransactWriteItems Accounts&Outbox&Proofs&UiaSessions = 7r 25w
-    add, in a session, repeated: BatchGetItem Accounts&UiaSessions + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > UpdateItem Limits + UpdateItem Limits = 4r 5w
-    add, in one request: BatchGetItem Accounts + GetItem Proofs + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > UpdateItem Limits > UpdateItem Limits > UpdateItem Limits > GetItem Accounts + Query Accounts > UpdateItem Limits > TransactWriteItems Accounts&Outbox&Proofs = 6r 26w
+    add, not validated: BatchGetItem Accounts + GetItem Proofs + UpdateItem Limits + UpdateItem Limits = 3r 2w
+    remove: BatchGetItem Accounts + UpdateItem Limits + UpdateItem Limits > Query Accounts > TransactWriteItems Accounts&Outbox > Query Accounts = 4r 14w
+    remove, not there: BatchGetItem Accounts + UpdateItem Limits + UpdateItem Limits > Query Accounts > Query Accounts = 4r 2w
+    add, challenge: BatchGetItem Accounts + GetItem Proofs + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > PutItem UiaSessions = 4r 4w
+    add, in a session: BatchGetItem Accounts&UiaSessions + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > GetItem Proofs > UpdateItem Limits > UpdateItem Limits > UpdateItem Limits > GetItem Accounts + Query Accounts > UpdateItem Limits > TransactWriteItems Accounts&Outbox&Proofs&UiaSessions = 7r 26w
+    add, in a session, repeated: BatchGetItem Accounts&UiaSessions + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > UpdateItem Limits + UpdateItem Limits = 4r 6w
+    add, in one request: BatchGetItem Accounts + GetItem Proofs + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > UpdateItem Limits > UpdateItem Limits > UpdateItem Limits > GetItem Accounts + Query Accounts > UpdateItem Limits > TransactWriteItems Accounts&Outbox&Proofs = 6r 27w
 ";

@@ -274,15 +274,15 @@ const WITHOUT_LIMITS: &str = "
 ";
 
 const WITH_LIMITS: &str = "
-    change, challenge: BatchGetItem Accounts + UpdateItem Limits + UpdateItem Limits > PutItem UiaSessions = 3r 3w
-    change, wrong password: BatchGetItem Accounts&UiaSessions + Query Accounts + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > UpdateItem Limits = 5r 4w
-    change, another user's: BatchGetItem Accounts&UiaSessions + Query Accounts + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits = 5r 3w
-    change, final: BatchGetItem Accounts&UiaSessions + Query Accounts + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > UpdateItem Limits > UpdateItem Limits > UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > TransactWriteItems Accounts&Outbox&UiaSessions = 5r 22w
-    change, repeated: BatchGetItem Accounts&UiaSessions + Query Accounts + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > UpdateItem Limits + UpdateItem Limits = 5r 5w
-    change, one request: BatchGetItem Accounts + Query Accounts + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > UpdateItem Limits > UpdateItem Limits > UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > TransactWriteItems Accounts&Outbox = 4r 20w
-    reset, one request: GetItem Proofs + UpdateItem Limits > GetItem Accounts > BatchGetItem Accounts + Query Accounts + UpdateItem Limits > UpdateItem Limits + UpdateItem Limits > TransactWriteItems Accounts&Outbox&Proofs = 4r 18w
-    deactivate, final: BatchGetItem Accounts&UiaSessions + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > UpdateItem Limits > UpdateItem Limits > Query Accounts + Query Accounts + UpdateItem Limits > TransactWriteItems Accounts&Outbox&UiaSessions = 6r 22w
-    deactivate, repeated: BatchGetItem Accounts&UiaSessions + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > UpdateItem Limits + UpdateItem Limits = 4r 5w
+    change, challenge: BatchGetItem Accounts + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > PutItem UiaSessions = 3r 4w
+    change, wrong password: BatchGetItem Accounts&UiaSessions + Query Accounts + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > UpdateItem Limits = 5r 5w
+    change, another user's: BatchGetItem Accounts&UiaSessions + Query Accounts + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits = 5r 4w
+    change, final: BatchGetItem Accounts&UiaSessions + Query Accounts + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > UpdateItem Limits > UpdateItem Limits > UpdateItem Limits + UpdateItem Limits > TransactWriteItems Accounts&Outbox&UiaSessions + UpdateItem Limits = 5r 23w
+    change, repeated: BatchGetItem Accounts&UiaSessions + Query Accounts + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > UpdateItem Limits + UpdateItem Limits = 5r 6w
+    change, one request: BatchGetItem Accounts + Query Accounts + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > UpdateItem Limits > UpdateItem Limits > UpdateItem Limits + UpdateItem Limits > TransactWriteItems Accounts&Outbox + UpdateItem Limits = 4r 21w
+    reset, one request: GetItem Proofs + UpdateItem Limits > GetItem Accounts > BatchGetItem Accounts + Query Accounts + UpdateItem Limits > UpdateItem Limits > TransactWriteItems Accounts&Outbox&Proofs + UpdateItem Limits = 4r 18w
+    deactivate, final: BatchGetItem Accounts&UiaSessions + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > UpdateItem Limits > UpdateItem Limits > Query Accounts + Query Accounts + UpdateItem Limits > TransactWriteItems Accounts&Outbox&UiaSessions = 6r 23w
+    deactivate, repeated: BatchGetItem Accounts&UiaSessions + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > UpdateItem Limits + UpdateItem Limits = 4r 6w
     deactivate without a token: UpdateItem Limits > BatchGetItem Accounts&Limits + UpdateItem Limits + UpdateItem Limits > UpdateItem Limits > UpdateItem Limits + UpdateItem Limits > BatchGetItem Accounts > Query Accounts + Query Accounts > TransactWriteItems Accounts&Outbox = 8r 20w
-    delete devices, one request: BatchGetItem Accounts + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > UpdateItem Limits > UpdateItem Limits > UpdateItem Limits > TransactWriteItems Accounts = 3r 10w
+    delete devices, one request: BatchGetItem Accounts + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > UpdateItem Limits > UpdateItem Limits > UpdateItem Limits > TransactWriteItems Accounts = 3r 11w
 ";

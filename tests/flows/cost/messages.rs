@@ -119,20 +119,20 @@ const WITHOUT_LIMITS: &str = "
 ";
 
 const WITH_LIMITS: &str = "
-    reset mail: GetItem Proofs + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > TransactWriteItems Outbox&Proofs = 1r 9w
-    reset mail, repeated: GetItem Proofs + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > UpdateItem Limits + UpdateItem Limits + UpdateItem Limits = 1r 7w
-    reset text: GetItem Proofs + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > TransactWriteItems Outbox&Proofs = 1r 11w
-    reset mail, ownership disclosed: GetItem Accounts + GetItem Proofs + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > TransactWriteItems Outbox&Proofs = 2r 9w
-    reset mail, disclosed as free: GetItem Accounts + GetItem Proofs + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > UpdateItem Limits + UpdateItem Limits + UpdateItem Limits = 2r 7w
-    mail to add: GetItem Proofs + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > TransactWriteItems Outbox&Proofs = 1r 9w
-    text to add: GetItem Proofs + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > TransactWriteItems Outbox&Proofs = 1r 11w
-    mail to add, disclosed as taken: GetItem Accounts + GetItem Proofs + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > UpdateItem Limits + UpdateItem Limits + UpdateItem Limits = 2r 7w
+    reset mail: GetItem Proofs + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > TransactWriteItems Outbox&Proofs = 1r 8w
+    reset mail, repeated: GetItem Proofs + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > UpdateItem Limits + UpdateItem Limits = 1r 5w
+    reset text: GetItem Proofs + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > TransactWriteItems Outbox&Proofs = 1r 10w
+    reset mail, ownership disclosed: GetItem Accounts + GetItem Proofs + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > TransactWriteItems Outbox&Proofs = 2r 8w
+    reset mail, disclosed as free: GetItem Accounts + GetItem Proofs + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > UpdateItem Limits + UpdateItem Limits = 2r 5w
+    mail to add: GetItem Proofs + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > TransactWriteItems Outbox&Proofs = 1r 8w
+    text to add: GetItem Proofs + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > TransactWriteItems Outbox&Proofs = 1r 10w
+    mail to add, disclosed as taken: GetItem Accounts + GetItem Proofs + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > UpdateItem Limits + UpdateItem Limits = 2r 5w
 ";
 
 const DELIVERIES: &str = "
-    reset, address with an account: UpdateItem Outbox > GetItem Proofs > GetItem Accounts > BatchGetItem Accounts > UpdateItem Outbox = 3r 5w
+    reset, address with an account: UpdateItem Outbox > GetItem Proofs > GetItem Accounts > BatchGetItem Accounts > GetItem Limits > UpdateItem Proofs > UpdateItem Limits > UpdateItem Outbox = 4r 7w
     reset, free address: UpdateItem Outbox > GetItem Proofs > GetItem Accounts > UpdateItem Proofs > UpdateItem Outbox = 2r 6w
-    add, free address: UpdateItem Outbox > GetItem Proofs > GetItem Accounts > UpdateItem Outbox = 2r 5w
-    add, address with an account: UpdateItem Outbox > GetItem Proofs > GetItem Accounts > UpdateItem Proofs > UpdateItem Limits > UpdateItem Outbox = 2r 7w
-    add, address with an account again: UpdateItem Outbox > GetItem Proofs > GetItem Accounts > UpdateItem Proofs > UpdateItem Limits > UpdateItem Outbox = 2r 6w
+    add, free address: UpdateItem Outbox > GetItem Proofs > GetItem Accounts > UpdateItem Limits > UpdateItem Limits > UpdateItem Limits > UpdateItem Outbox = 2r 7w
+    add, address with an account: UpdateItem Outbox > GetItem Proofs > GetItem Accounts > BatchGetItem Accounts > GetItem Limits > UpdateItem Proofs > UpdateItem Limits > UpdateItem Limits > UpdateItem Limits > UpdateItem Outbox = 4r 8w
+    add, address with an account again: UpdateItem Outbox > GetItem Proofs > GetItem Accounts > BatchGetItem Accounts > GetItem Limits > UpdateItem Proofs > UpdateItem Limits > UpdateItem Outbox = 4r 6w
 ";

@@ -257,8 +257,8 @@ const WITHOUT_LIMITS: &str = "
 const WITH_LIMITS: &str = "
     available, free: BatchGetItem Accounts + UpdateItem Limits = 1r 1w
     available, taken: BatchGetItem Accounts + UpdateItem Limits = 2r 1w
-    whoami: BatchGetItem Accounts = 2r 0w
-    whoami, invalid token: BatchGetItem Accounts = 1r 0w
+    whoami: BatchGetItem Accounts + UpdateItem Limits + UpdateItem Limits = 2r 2w
+    whoami, invalid token: BatchGetItem Accounts + UpdateItem Limits > UpdateItem Limits = 1r 1w
     validity, good: Query Accounts + UpdateItem Limits > UpdateItem Limits = 1r 2w
     validity, unknown: Query Accounts + UpdateItem Limits = 1r 1w
     versions: nothing

@@ -235,7 +235,8 @@ async fn validation_has_its_known_cost() {
 
 /// Rate limits add a round trip in two cases: the refund of a message that is not sent; and the
 /// password hash of a final request, because a poll can look the same and must not consume the quota
-/// of hashes (UIA-26).
+/// of hashes (UIA-26). They add two for a code, and one more for each quota that is not full: the quotas of the
+/// network are charged before the quota of the number, and both before the attempt is counted in the session.
 #[tokio::test]
 async fn validation_with_limits_has_its_known_cost() {
     Box::pin(all("on")).await.assert(WITH_LIMITS);
@@ -273,21 +274,21 @@ const WITHOUT_LIMITS: &str = "
 ";
 
 const WITH_LIMITS: &str = "
-    mail: GetItem Proofs + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > TransactWriteItems Outbox&Proofs = 1r 9w
-    mail, repeated: GetItem Proofs + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > UpdateItem Limits + UpdateItem Limits + UpdateItem Limits = 1r 7w
-    mail, next attempt: GetItem Proofs + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > TransactWriteItems Outbox&Proofs = 1r 9w
-    mail, ownership disclosed: GetItem Accounts + GetItem Proofs + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > TransactWriteItems Outbox&Proofs = 2r 9w
-    text: GetItem Proofs + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > TransactWriteItems Outbox&Proofs = 1r 11w
-    text, repeated: GetItem Proofs + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits = 1r 11w
-    text, next attempt: GetItem Proofs + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > TransactWriteItems Outbox&Proofs = 1r 11w
-    text, ownership disclosed: GetItem Accounts + GetItem Proofs + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > TransactWriteItems Outbox&Proofs = 2r 11w
+    mail: GetItem Proofs + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > TransactWriteItems Outbox&Proofs = 1r 8w
+    mail, repeated: GetItem Proofs + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > UpdateItem Limits + UpdateItem Limits = 1r 5w
+    mail, next attempt: GetItem Proofs + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > TransactWriteItems Outbox&Proofs = 1r 8w
+    mail, ownership disclosed: GetItem Accounts + GetItem Proofs + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > TransactWriteItems Outbox&Proofs = 2r 8w
+    text: GetItem Proofs + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > TransactWriteItems Outbox&Proofs = 1r 10w
+    text, repeated: GetItem Proofs + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits = 1r 9w
+    text, next attempt: GetItem Proofs + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > TransactWriteItems Outbox&Proofs = 1r 10w
+    text, ownership disclosed: GetItem Accounts + GetItem Proofs + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > TransactWriteItems Outbox&Proofs = 2r 10w
     link, opened: GetItem Proofs + UpdateItem Limits = 1r 1w
     link, confirmed: GetItem Proofs + UpdateItem Limits > UpdateItem Proofs = 1r 2w
     link, confirmed again: GetItem Proofs + UpdateItem Limits = 1r 1w
     link, rejected: GetItem Proofs + UpdateItem Limits > UpdateItem Proofs = 1r 2w
-    code, wrong: GetItem Proofs + UpdateItem Limits > UpdateItem Proofs = 1r 2w
-    code, right: GetItem Proofs + UpdateItem Limits > UpdateItem Proofs > UpdateItem Proofs = 1r 3w
-    code, right again: GetItem Proofs + UpdateItem Limits > UpdateItem Proofs > UpdateItem Proofs = 1r 3w
+    code, wrong: GetItem Proofs + UpdateItem Limits > UpdateItem Limits + UpdateItem Limits > UpdateItem Limits > UpdateItem Proofs = 1r 5w
+    code, right: GetItem Proofs + UpdateItem Limits > UpdateItem Limits + UpdateItem Limits > UpdateItem Limits + UpdateItem Limits > UpdateItem Limits > UpdateItem Limits > UpdateItem Proofs > UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Proofs = 1r 9w
+    code, right again: GetItem Proofs + UpdateItem Limits > UpdateItem Limits + UpdateItem Limits > UpdateItem Limits + UpdateItem Limits > UpdateItem Limits > UpdateItem Limits > UpdateItem Proofs > UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Proofs = 1r 9w
     not validated yet, without a session: BatchGetItem Accounts + GetItem Proofs + UpdateItem Limits + UpdateItem Limits > PutItem UiaSessions = 2r 3w
     one request, address: BatchGetItem Accounts + GetItem Proofs + UpdateItem Limits + UpdateItem Limits > UpdateItem Limits > TransactWriteItems Accounts&Proofs > UpdateItem Limits = 3r 16w
     not validated yet, for the first time: BatchGetItem Accounts&UiaSessions + GetItem Proofs + UpdateItem Limits > PutItem UiaSessions = 3r 2w
@@ -295,10 +296,10 @@ const WITH_LIMITS: &str = "
     not validated yet, session only: BatchGetItem Accounts&UiaSessions + UpdateItem Limits > GetItem Proofs = 3r 1w
     address, final, all in the request: BatchGetItem Accounts&UiaSessions + GetItem Proofs + UpdateItem Limits > UpdateItem Limits > TransactWriteItems Accounts&Proofs&UiaSessions > UpdateItem Limits = 3r 17w
     address, final, session only: BatchGetItem UiaSessions + UpdateItem Limits > GetItem Proofs > UpdateItem Limits > TransactWriteItems Accounts&Proofs&UiaSessions > UpdateItem Limits = 2r 17w
-    page, mail sent: GetItem UiaSessions + UpdateItem Limits > GetItem Proofs + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > TransactWriteItems Outbox&Proofs > PutItem UiaSessions = 2r 11w
+    page, mail sent: GetItem UiaSessions + UpdateItem Limits > GetItem Proofs + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > TransactWriteItems Outbox&Proofs > PutItem UiaSessions = 2r 10w
     page, waiting for the link: GetItem UiaSessions + UpdateItem Limits > GetItem Proofs = 2r 1w
-    page, text sent: GetItem UiaSessions + UpdateItem Limits > GetItem Proofs + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > TransactWriteItems Outbox&Proofs > PutItem UiaSessions = 2r 13w
+    page, text sent: GetItem UiaSessions + UpdateItem Limits > GetItem Proofs + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > TransactWriteItems Outbox&Proofs > PutItem UiaSessions = 2r 12w
     page, waiting for the code: GetItem UiaSessions + UpdateItem Limits > GetItem Proofs = 2r 1w
     page, link confirmed: GetItem UiaSessions + UpdateItem Limits > GetItem Proofs > PutItem UiaSessions = 2r 2w
-    page, code entered: GetItem UiaSessions + UpdateItem Limits > GetItem Proofs + UpdateItem Limits > UpdateItem Proofs > UpdateItem Proofs > GetItem Proofs > PutItem UiaSessions = 3r 6w
+    page, code entered: GetItem UiaSessions + UpdateItem Limits > GetItem Proofs + UpdateItem Limits > UpdateItem Limits + UpdateItem Limits > UpdateItem Limits > UpdateItem Proofs > UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Proofs > GetItem Proofs > PutItem UiaSessions = 3r 12w
 ";

@@ -193,7 +193,7 @@ async fn fault_at_every_step(case: Case) -> Vec<String> {
     report
 }
 
-/// The calls are lease, session, owner, message and status.
+/// The calls are lease, session, owner, two limits, message and status.
 #[tokio::test]
 async fn threepid_17_a_crash_loses_no_mail() {
     let case = Case {
@@ -207,6 +207,10 @@ async fn threepid_17_a_crash_loses_no_mail() {
         "1 after GetItem",
         "1 before GetItem",
         "1 after GetItem",
+        "1 before UpdateItem",
+        "1 after UpdateItem",
+        "1 before UpdateItem",
+        "1 after UpdateItem",
         "1 before SendEmail",
         "2 after SendEmail",
         "2 before UpdateItem",
@@ -215,7 +219,8 @@ async fn threepid_17_a_crash_loses_no_mail() {
     assert_eq!(crash_at_every_call(case).await, expected);
 }
 
-/// The calls are lease, session, owner, suppression of the session, daily quota, message and status.
+/// The calls are lease, session, owner, account, known network, suppression of the session, daily quota, sum of the
+/// day, message and status.
 /// The quota that a crashed process consumed for the notification is not lost.
 #[tokio::test]
 async fn threepid_05_a_crash_loses_no_notification_of_the_owner() {
@@ -230,6 +235,12 @@ async fn threepid_05_a_crash_loses_no_notification_of_the_owner() {
         "1 after GetItem",
         "1 before GetItem",
         "1 after GetItem",
+        "1 before BatchGetItem",
+        "1 after BatchGetItem",
+        "1 before GetItem",
+        "1 after GetItem",
+        "1 before UpdateItem",
+        "1 after UpdateItem",
         "1 before UpdateItem",
         "1 after UpdateItem",
         "1 before UpdateItem",
@@ -256,6 +267,14 @@ async fn threepid_17_a_crash_never_repeats_a_text_message() {
         "0 after GetItem",
         "0 before GetItem",
         "0 after GetItem",
+        "0 before UpdateItem",
+        "0 after UpdateItem",
+        "0 before UpdateItem",
+        "0 after UpdateItem",
+        "0 before UpdateItem",
+        "0 after UpdateItem",
+        "0 before UpdateItem",
+        "0 after UpdateItem",
         "0 before Publish",
         "1 after Publish",
         "1 before UpdateItem",
@@ -271,14 +290,14 @@ async fn threepid_05_a_crash_never_repeats_a_text_to_the_owner() {
         is_known: true,
     };
     let report = crash_at_every_call(case).await;
-    assert_eq!(report.len(), 14);
+    assert_eq!(report.len(), 24);
     assert!(
         report.iter().all(|line| !line.starts_with('2')),
         "{report:?}"
     );
     assert_eq!(report[0], "1 before UpdateItem");
     assert_eq!(
-        report[11..],
+        report[21..],
         [
             "1 after Publish",
             "1 before UpdateItem",

@@ -16,7 +16,13 @@ use shared::{
 };
 use test_support::{NOW, TestServer};
 
-use crate::flows::support::threepid_helpers::{MAIL, SMS};
+use crate::flows::{
+    support::{
+        flows, run_operator,
+        threepid_helpers::{MAIL, SMS},
+    },
+    uia::captcha::Provider,
+};
 
 /// Runs `doctor` and returns its report, and whether every check passed.
 async fn examine(admin: &Admin) -> (Value, bool) {
@@ -78,6 +84,9 @@ async fn doctor_passes_on_a_new_deployment_and_skips_some_checks() {
         "mail quota",
         "text messages",
         "spending on text messages",
+        "text messages to GB",
+        "numbers and sender IDs",
+        "delivery status of text messages",
     ] {
         assert_eq!(states[unknown_here], ["skipped"], "{unknown_here}");
     }
@@ -185,6 +194,30 @@ async fn missing_and_different_tables_are_reported() {
 }
 
 #[tokio::test]
+async fn a_command_names_the_missing_table() {
+    let server = TestServer::new().await;
+    let table = format!("{}-accounts", server.local.config().tables);
+    let unprotected = json!({ "TableName": table, "DeletionProtectionEnabled": false });
+    server.raw_dynamodb("UpdateTable", &unprotected);
+    server.raw_dynamodb("DeleteTable", &json!({ "TableName": table }));
+    for command in [
+        &["users", "show", "alice"][..],
+        &["users", "lock", "alice"],
+        &["registration-tokens", "list"],
+        &["registration-tokens", "create"],
+        &["appservices", "list"],
+    ] {
+        let error = run_operator(&server, command)
+            .await
+            .unwrap_err()
+            .to_string();
+        for named in [&*table, "gatehouse-admin doctor", "GATEHOUSE_TABLES"] {
+            assert!(error.contains(named), "{command:?}: {error}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn wrong_settings_and_a_wrong_clock_are_reported() {
     let server = TestServer::new().await;
     let with = |settings: &[(&str, &str)]| {
@@ -213,9 +246,54 @@ async fn wrong_settings_and_a_wrong_clock_are_reported() {
         ("GATEHOUSE_ARGON2", "much"),
     ];
     assert_eq!(of(&faults).await, ["fail", "fail"]);
+    // A setting of the functions is checked without the server name too.
+    let flows = ("GATEHOUSE_REGISTRATION_FLOWS", "m.login.other");
+    assert_eq!(of(&[secret, flows]).await, ["fail"]);
+    assert_eq!(of(&[secret, closed]).await, ["ok"]);
+    let own = [
+        ("GATEHOUSE_TABLES", "x"),
+        ("GATEHOUSE_MAIL_FROM", "a@example.org"),
+        ("GATEHOUSE_SMS_COUNTRIES", "DE"),
+        ("GATEHOUSE_PUBLIC_URL", "https://example.org"),
+    ];
+    assert_eq!(of(&[&[secret], &own[..]].concat()).await, ["skipped"]);
+    assert_eq!(
+        of(&[secret, ("GATEHOUSE_SMS_COUNTRIES", "Germany")]).await,
+        ["fail"]
+    );
 
     // The time of the tests is not the present time.
     assert_eq!(server.admin().clock.now().0, NOW);
     let (report, _) = examine(&server.admin()).await;
     assert_eq!(states(&report)["clock"], ["fail"], "{report:#}");
+}
+
+#[tokio::test]
+async fn doctor_asks_the_captcha_provider_once() {
+    let provider = Provider::answering("invalid-input-response");
+    let settings = |url: &str| {
+        [
+            ("GATEHOUSE_CAPTCHA_PROVIDER", "turnstile"),
+            ("GATEHOUSE_CAPTCHA_SITE_KEY", "site-key"),
+            ("GATEHOUSE_CAPTCHA_SECRET_KEY", "secret-key"),
+            ("GATEHOUSE_CAPTCHA_VERIFY_URL", url),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    };
+    let server = TestServer::with(&[flows("m.login.dummy")]).await;
+    let checked = async |url: &str| {
+        let admin = Admin {
+            environment: Environment::of(settings(url)),
+            ..now(&server)
+        };
+        let (report, _) = examine(&admin).await;
+        states(&report)["captcha"].clone()
+    };
+    assert_eq!(checked(&provider.url).await, ["ok"]);
+    assert_eq!(provider.forms().len(), 1);
+    let wrong_key = Provider::answering("invalid-input-secret");
+    assert_eq!(checked(&wrong_key.url).await, ["fail"]);
+    assert_eq!(checked("http://127.0.0.1:1/siteverify").await, ["warn"]);
+    let (report, _) = examine(&now(&server)).await;
+    assert_eq!(states(&report)["captcha"], ["skipped"]);
 }

@@ -24,31 +24,31 @@ use crate::{
 };
 
 /// The password of every hash below. The hashes were made with Python's bcrypt and passlib.
-const OSTRICH: &str = "ostrich lamp 8 quarrel";
-const BCRYPT: &str = "$2b$04$.LsJnLhDQre2rTGMNnvhNuE0kjlX02e0N7ugdlnyx3724o6u2BURa";
+pub(super) const OSTRICH: &str = "ostrich lamp 8 quarrel";
+pub(super) const BCRYPT: &str = "$2b$04$.LsJnLhDQre2rTGMNnvhNuE0kjlX02e0N7ugdlnyx3724o6u2BURa";
 const PEPPERED: &str = "$2b$04$0PJjPh38QjyWwVV3PD9hO.GR49B4N0nR.wO6lcDQW7RGLol5.jGqG";
-const PBKDF2: &str =
+pub(super) const PBKDF2: &str =
     "$pbkdf2-sha256$1000$YwzhfA8B4FwLofR.TwnhnA$7cmLV9TKaDBXTTsrB9eyBTuyT.yvKAehaJHynEDkHXE";
 const PEPPER: (&str, &str) = ("GATEHOUSE_IMPORTED_PEPPER", "a pepper");
 
 /// A file to import.
-struct File(TempDir, PathBuf);
+pub(super) struct File(TempDir, PathBuf);
 
 impl File {
-    fn new(name: &str, text: &str) -> Self {
+    pub(super) fn new(name: &str, text: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join(name);
         std::fs::write(&path, text).unwrap();
         Self(directory, path)
     }
 
-    fn path(&self) -> &str {
+    pub(super) fn path(&self) -> &str {
         assert!(self.0.path().is_dir());
         self.1.to_str().unwrap()
     }
 
     /// Imports the file and returns the report of the command, and whether the command succeeded.
-    async fn import(&self, server: &TestServer, options: &[&str]) -> (Value, bool) {
+    pub(super) async fn import(&self, server: &TestServer, options: &[&str]) -> (Value, bool) {
         let all = [&["users", "import", self.path()], options].concat();
         let report = run_operator(server, &all).await.unwrap();
         (report.json, !report.failed)
@@ -56,7 +56,7 @@ impl File {
 }
 
 /// The members `new` and `imported_before` of a report, and the numbers of the invalid lines.
-fn tally(report: &Value) -> (u64, u64, Vec<u64>) {
+pub(super) fn tally(report: &Value) -> (u64, u64, Vec<u64>) {
     let faults = report["faults"].as_array().unwrap().iter();
     let lines = faults.map(|fault| fault["line"].as_u64().unwrap());
     let number = |name: &str| report[name].as_u64().unwrap();

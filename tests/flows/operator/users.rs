@@ -17,6 +17,7 @@ use crate::{
             },
             admin_run,
             identity_server::IdServer,
+            run_operator,
             threepid_helpers::{ALICE, EMAIL, MSISDN, NUMBER, claims},
         },
     },
@@ -72,10 +73,120 @@ async fn showing_an_account_discloses_no_secret() {
             .await
             .contains("no account")
     );
-    for name in ["@alice:localhost", "Alice", ""] {
+    for name in ["Alice", "", "@alice", "alice:localhost"] {
         let refused = error_of(&server, &["show", name]).await;
         assert!(refused.contains("not a username"), "{name}: {refused}");
     }
+}
+
+#[tokio::test]
+async fn a_user_id_of_this_server_names_the_user() {
+    let server = TestServer::with(&[("GATEHOUSE_SERVER_NAME", "example.org")]).await;
+    sign_up(&server, "alice").await;
+    for command in [
+        "show",
+        "export",
+        "lock",
+        "unlock",
+        "suspend",
+        "unsuspend",
+        "reset-password",
+    ] {
+        admin_run(&server, &["users", command, "@alice:example.org"]).await;
+    }
+    let locked = admin_run(&server, &["users", "lock", "@alice:example.org"]).await;
+    assert_eq!(locked["user"], "alice");
+    let refused = error_of(&server, &["show", "@alice:example.com"]).await;
+    assert!(refused.contains("`example.org`"), "{refused}");
+    admin_run(
+        &server,
+        &["users", "deactivate", "@alice:example.org", "--yes"],
+    )
+    .await;
+    // The name of the server is not a required setting of the command.
+    let server = TestServer::new().await;
+    let refused = error_of(&server, &["show", "@alice:localhost"]).await;
+    assert!(refused.contains("GATEHOUSE_SERVER_NAME"), "{refused}");
+    let hyphen = error_of(&server, &["show", "-alice"]).await;
+    assert!(hyphen.contains("no account `-alice`"), "{hyphen}");
+}
+
+#[tokio::test]
+async fn the_times_of_an_export_can_be_read() {
+    let server = TestServer::with(&ADDRESSES).await;
+    sign_up_with(&server, "alice", EMAIL, ALICE).await;
+    for command in ["show", "export"] {
+        let shown = admin_run(&server, &["users", command, "alice"]).await;
+        assert_eq!(shown["created"], test_support::NOW);
+        let readable = "2027-01-15T08:00:00Z";
+        assert_eq!(shown["created_rfc3339"], readable);
+        assert_eq!(shown["password"]["set_rfc3339"], readable);
+        assert_eq!(shown["devices"][0]["tokens_issued_rfc3339"], readable);
+        assert_eq!(shown["addresses"][0]["validated_at_rfc3339"], readable);
+        assert_eq!(shown["addresses"][0]["added_at_rfc3339"], readable);
+    }
+}
+
+#[tokio::test]
+async fn the_reports_of_status_changes_are_sentences() {
+    let server = TestServer::new().await;
+    sign_up(&server, "alice").await;
+    for (command, text) in [
+        ("lock", "alice is locked"),
+        ("lock", "alice is already locked"),
+        ("unlock", "alice is unlocked"),
+        ("unlock", "alice was not locked"),
+        ("suspend", "alice is suspended"),
+        ("suspend", "alice is already suspended"),
+        ("unsuspend", "alice is no longer suspended"),
+        ("unsuspend", "alice was not suspended"),
+    ] {
+        let report = run_operator(&server, &["users", command, "alice"]).await;
+        assert_eq!(report.unwrap().text, text);
+    }
+}
+
+/// A user may request the erasure after the deactivation.
+#[tokio::test]
+async fn an_erasure_may_follow_the_deactivation() {
+    let server = TestServer::new().await;
+    sign_up(&server, "alice").await;
+    let deactivate = ["users", "deactivate", "alice", "--yes"];
+    admin_run(&server, &deactivate).await;
+    server.deliver().await;
+    let refused = error_of(&server, &deactivate[1..]).await;
+    assert!(
+        refused.contains("already deactivated") && refused.contains("--erase"),
+        "{refused}"
+    );
+    let shown = admin_run(&server, &["users", "show", "alice"]).await;
+    assert_eq!(
+        (&shown["erased"], &shown["deactivated"]),
+        (&json!(false), &json!(test_support::NOW))
+    );
+
+    // A row that a restored backup has brought back.
+    server.raw_dynamodb(
+        "PutItem",
+        &json!({
+            "TableName": format!("{}-accounts", server.local.config().tables),
+            "Item": { "pk": { "S": "USER#alice" }, "sk": { "S": "TERMS#privacy" }, "schema": { "N": "1" },
+                "version": { "S": "1" }, "accepted": { "N": "1" } },
+        }),
+    );
+    server.advance(Duration::from_hours(24 * 7));
+    let erase = [&deactivate[..], &["--erase"]].concat();
+    for _ in 0..2 {
+        let done = admin_run(&server, &erase).await;
+        assert_eq!(done["erased"], true);
+    }
+    server.deliver().await;
+    let shown = admin_run(&server, &["users", "show", "alice"]).await;
+    assert_eq!(
+        (&shown["erased"], &shown["deactivated"]),
+        (&json!(true), &json!(test_support::NOW))
+    );
+    assert_eq!(rows_of(&server, "alice").len(), 1);
 }
 
 /// TOK-14, TOK-15: the responses of the endpoints follow the commands. A lock takes precedence over a

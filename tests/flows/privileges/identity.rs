@@ -38,17 +38,17 @@ pub(super) async fn scenario() -> BTreeSet<Use> {
     let bridge = add_appservice(&server, "irc", &[("@irc_.*", true)]).await;
     start_every_function(&server).await;
     id_server.session("1", "secret", "email", ALICE);
-    id_server.session("2", "secret", "email", ALICE);
-    let creds = |sid: &str| {
+    id_server.session("2", "another-secret", "email", ALICE);
+    let creds = |sid: &str, secret: &str| {
         json!({
             "type": EMAIL,
             "threepid_creds": {
-                "sid": sid, "client_secret": "secret",
+                "sid": sid, "client_secret": secret,
                 "id_server": id_server.name, "id_access_token": TOKEN,
             },
         })
     };
-    let further = json!({ "auth": creds("1"), "bind_email": true });
+    let further = json!({ "auth": creds("1", "secret"), "bind_email": true });
     let user = server
         .register(&with(registration("alice"), &further))
         .await
@@ -75,7 +75,7 @@ pub(super) async fn scenario() -> BTreeSet<Use> {
         );
         post_as(&server, &bridge, &path, &json!({})).await;
     }
-    let reset = json!({ "auth": creds("2"), "new_password": OTHER_PASSWORD });
+    let reset = json!({ "auth": creds("2", "another-secret"), "new_password": OTHER_PASSWORD });
     server.post(PASSWORD_PATH, &reset).await.ok();
     let alice = log_in(&server, "alice", OTHER_PASSWORD).await;
     bind(&server, &alice, &id_server, "email", ALICE).await;

@@ -79,6 +79,24 @@ pub(crate) async fn request_token_for(server: &TestServer, purpose: &str, body: 
     server.post(&path, body).await
 }
 
+/// Like [`request_token_for`], from this address.
+pub(crate) async fn request_token_from(
+    server: &TestServer,
+    from: IpAddr,
+    purpose: &str,
+    body: &Value,
+) -> Reply {
+    let medium = if body.get("email").is_some() {
+        "email"
+    } else {
+        "msisdn"
+    };
+    let path = format!("/_matrix/client/v3/{purpose}/{medium}/requestToken");
+    let request = Request::post(path).header("content-type", "application/json");
+    let request = request.body(body.to_string().into_bytes()).unwrap();
+    server.send_from(from, request).await
+}
+
 /// The session ID of an accepted request for this purpose.
 pub(crate) async fn session_for(server: &TestServer, purpose: &str, body: &Value) -> String {
     let answer = request_token_for(server, purpose, body).await.ok();

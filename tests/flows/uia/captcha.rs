@@ -35,6 +35,7 @@ struct State {
     forms: Mutex<Vec<String>>,
     spent: Mutex<HashSet<String>>,
     open: AtomicBool,
+    code: Mutex<Option<&'static str>>,
     changed: (Mutex<()>, Condvar),
 }
 
@@ -53,8 +54,15 @@ impl Provider {
         Self { url, state }
     }
 
+    /// A provider that rejects every response with this error code.
+    pub(crate) fn answering(code: &'static str) -> Self {
+        let provider = Self::start();
+        *provider.state.code.lock().unwrap() = Some(code);
+        provider
+    }
+
     /// The forms that were posted.
-    fn forms(&self) -> Vec<String> {
+    pub(crate) fn forms(&self) -> Vec<String> {
         self.state.forms.lock().unwrap().clone()
     }
 
@@ -115,7 +123,12 @@ impl State {
         let response = form.rsplit_once("response=").unwrap().1.to_owned();
         let first = self.spent.lock().unwrap().insert(response.clone());
         let success = json!({ "success": first, "hostname": "localhost" }).to_string();
-        let (status, body) = match response.split('-').next().unwrap() {
+        let code = *self.code.lock().unwrap();
+        let (status, body) = match code.map_or(response.split('-').next().unwrap(), |_| "code") {
+            "code" => {
+                let body = json!({ "success": false, "error-codes": [code] });
+                ("200 OK", body.to_string())
+            }
             "good" => ("200 OK", success),
             // Two requests arrive before the first is accepted. The response to the first is sent
             // before the rejection of the second.
@@ -131,7 +144,20 @@ impl State {
             }
             "bad" => (
                 "200 OK",
-                r#"{"success":false,"error-codes":["invalid"]}"#.to_owned(),
+                r#"{"success":false,"error-codes":["invalid-input-response"]}"#.to_owned(),
+            ),
+            "old" => (
+                "200 OK",
+                r#"{"success":false,"error-codes":["timeout-or-duplicate"]}"#.to_owned(),
+            ),
+            "ours" => {
+                let code = response.strip_prefix("ours-").unwrap();
+                let body = json!({ "success": false, "error-codes": [code] }).to_string();
+                ("200 OK", body)
+            }
+            "refused" => (
+                "400 Bad Request",
+                r#"{"success":false,"error-codes":["bad-request"]}"#.to_owned(),
             ),
             "html" => ("200 OK", "<html>success: true</html>".to_owned()),
             "text" => ("200 OK", r#"{"success":"true"}"#.to_owned()),
@@ -257,6 +283,42 @@ async fn uia_47_a_failing_provider_completes_no_stage_until_retried() {
         .challenge();
     assert_eq!(done["completed"], json!([RECAPTCHA]));
     server.register(&stage(DUMMY, &session)).await.ok();
+}
+
+/// The person cannot correct these errors: the response is that of an unreachable provider.
+#[tokio::test]
+async fn uia_47_a_wrong_secret_key_is_not_the_users_fault() {
+    let provider = Provider::start();
+    let server = TestServer::with(&provider.settings("m.login.recaptcha+m.login.dummy")).await;
+    let (_, session) = server.begin(&registration("alice")).await;
+    for response in [
+        "ours-invalid-input-secret",
+        "ours-missing-input-secret",
+        "ours-sitekey-secret-mismatch",
+        "ours-internal-error",
+        "ours-a-new-code",
+        "refused",
+    ] {
+        let refused = server
+            .register(&captcha(response, &session))
+            .await
+            .refused("M_UNAUTHORIZED");
+        assert_eq!(refused["completed"], json!([]), "{response}");
+        let message = refused["error"].as_str().unwrap();
+        assert!(message.contains("does not respond"), "{message}");
+    }
+}
+
+#[tokio::test]
+async fn uia_47_a_used_response_asks_for_another_one() {
+    let provider = Provider::start();
+    let server = TestServer::with(&provider.settings(RECAPTCHA)).await;
+    let (_, session) = server.begin(&registration("alice")).await;
+    let refused = server
+        .register(&captcha("old", &session))
+        .await
+        .refused("M_CAPTCHA_INVALID");
+    assert!(refused["error"].as_str().unwrap().contains("again"));
 }
 
 #[tokio::test]

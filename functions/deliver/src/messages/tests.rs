@@ -1,5 +1,7 @@
 //! The exact texts of the messages.
 
+use shared::{client_network::ClientNetwork, clock::Timestamp};
+
 use super::*;
 
 const SERVER: ServerInfo<'static> = server_named("example.org");
@@ -21,6 +23,7 @@ const NOTICES: [Notice; 4] = [
 const fn server_named(name: &str) -> ServerInfo<'_> {
     ServerInfo {
         name,
+        public_url: "https://matrix.students.example.org",
         password_reset: true,
     }
 }
@@ -30,6 +33,17 @@ fn with_link(purpose: ValidationPurpose, confirmation_page: bool) -> Mail {
         purpose,
         link: Secret::new(LINK.to_owned()),
         confirmation_page,
+        origin: Some(origin(
+            (purpose == ValidationPurpose::Reset).then_some(false),
+        )),
+    }
+}
+
+fn origin(is_known: Option<bool>) -> RequestOrigin {
+    RequestOrigin {
+        time: Timestamp(1_800_000_000_000),
+        network: ClientNetwork::parse("203.0.113.7"),
+        is_known,
     }
 }
 
@@ -40,9 +54,21 @@ fn notice(notice: Notice) -> Mail {
     }
 }
 
+fn has_account(is_known: bool) -> Mail {
+    Mail::HasAccount {
+        origin: Some(origin(Some(is_known))),
+    }
+}
+
+fn in_use(is_known: bool) -> Mail {
+    Mail::InUse {
+        origin: Some(origin(Some(is_known))),
+    }
+}
+
 /// Every e-mail without a link.
 fn without_link() -> Vec<Mail> {
-    let mut mails = vec![Mail::HasAccount, Mail::InUse];
+    let mut mails = vec![has_account(true), in_use(false)];
     mails.extend(NOTICES.map(notice));
     mails
 }
@@ -100,12 +126,12 @@ fn email_without_a_confirmation_page() {
 
 #[test]
 fn email_to_the_owner_of_an_account() {
-    insta::assert_snapshot!(render_all(&Mail::HasAccount));
+    insta::assert_snapshot!(render_all(&has_account(true)));
 }
 
 #[test]
 fn email_about_an_address_in_use() {
-    insta::assert_snapshot!(render_all(&Mail::InUse));
+    insta::assert_snapshot!(render_all(&in_use(false)));
 }
 
 #[test]
@@ -260,18 +286,48 @@ fn a_text_message_fits_into_one_sms() {
     }
 }
 
-/// Phones offer a code only to pages of the host on the last line.
+/// Phones offer a code only to pages of the host on the last line, and of its subdomains.
 #[test]
-fn a_code_is_bound_to_the_host_on_the_last_line() {
-    for sms in codes() {
-        for (server, last) in [
-            ("example.org", "@example.org #012345"),
-            ("example.org:8448", "@example.org #012345"),
-            ("[2001:db8::1]", "@[2001:db8::1] #012345"),
-            ("[2001:db8::1]:8448", "@[2001:db8::1] #012345"),
-        ] {
-            let written = sms.render(server_named(server)).unwrap();
-            assert_eq!(written.lines().last(), Some(last));
+fn a_code_is_bound_to_the_host_of_the_pages() {
+    for (name, public_url, host) in [
+        ("example.org", "https://example.org", "example.org"),
+        ("example.org", "https://matrix.example.org", "example.org"),
+        (
+            "example.org:8448",
+            "https://matrix.example.org:8448/x",
+            "example.org",
+        ),
+        (
+            "example.org",
+            "https://accounts.example.net",
+            "accounts.example.net",
+        ),
+        (
+            "example.org",
+            "https://accounts.example.net:8443/a",
+            "accounts.example.net",
+        ),
+        ("example.org", "https://badexample.org", "badexample.org"),
+        (
+            "chat.example.org",
+            "https://accounts.example.org",
+            "accounts.example.org",
+        ),
+        ("[2001:db8::1]", "https://[2001:db8::1]", "[2001:db8::1]"),
+        (
+            "[2001:db8::1]:8448",
+            "https://[2001:db8::1]:8448",
+            "[2001:db8::1]",
+        ),
+    ] {
+        for sms in codes() {
+            let server = ServerInfo {
+                public_url,
+                ..server_named(name)
+            };
+            let written = sms.render(server).unwrap();
+            let last = format!("@{host} #012345");
+            assert_eq!(written.lines().last(), Some(&*last));
             assert!(!written.ends_with('\n'), "{written:?}");
         }
     }

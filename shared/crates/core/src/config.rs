@@ -8,17 +8,20 @@ mod flows;
 mod identity_servers;
 mod messages;
 mod parse;
+mod sender;
 mod settings;
 mod well_known;
 
-use std::{fmt, time::Duration};
+use std::{ffi::OsString, fmt, time::Duration};
 
 use regex_lite::Regex;
 
 pub use flows::{CaptchaConfig, CaptchaProvider, Flow, Policies};
 pub use identity_servers::{IdServerApi, IdentityServers, Validation};
-pub use messages::{AddressPolicy, EmailLink, MailConfig, Privacy, SmsConfig, SmsNumbers};
-pub use parse::parse_duration;
+pub use messages::{
+    AddressPolicy, DailyLimits, EmailLink, MailConfig, Privacy, SmsConfig, SmsNumbers,
+};
+pub use parse::{LONGEST_DURATION, parse_duration};
 pub use settings::{SETTINGS, Setting};
 pub use well_known::WellKnown;
 
@@ -80,6 +83,10 @@ pub struct Config {
     pub next_link_hosts: Vec<String>,
     /// Whether a client learns that a 3PID belongs to an account.
     pub threepid_privacy: Privacy,
+    /// The most messages of each medium that are sent in a day.
+    pub daily_limits: DailyLimits,
+    /// Whether an e-mail and the page behind its link show the client network that requested the e-mail.
+    pub shows_request_network: bool,
     /// The trusted identity servers, and how they are used.
     pub identity_servers: IdentityServers,
     /// Whether rate limits apply.
@@ -201,6 +208,38 @@ impl Config {
         }
     }
 
+    /// Checks environment variables: fails like [`Config::check_encoding`] and [`Config::unknown_settings`].
+    pub fn check_environment(
+        variables: impl Iterator<Item = (OsString, OsString)> + Clone,
+    ) -> Result<(), ConfigErrors> {
+        let names = variables
+            .clone()
+            .map(|(name, _)| name.to_string_lossy().into_owned());
+        match (
+            Self::check_encoding(variables),
+            Self::unknown_settings(names),
+        ) {
+            (Err(encoding), Err(unknown)) => Err(encoding.and(unknown)),
+            (encoding, unknown) => encoding.and(unknown),
+        }
+    }
+
+    /// Fails with the settings whose value is not valid UTF-8. They would be treated as unset.
+    pub fn check_encoding(
+        variables: impl Iterator<Item = (OsString, OsString)>,
+    ) -> Result<(), ConfigErrors> {
+        let invalid: Vec<_> = variables
+            .map(|(name, value)| (name.to_string_lossy().into_owned(), value))
+            .filter(|(name, value)| name.starts_with("GATEHOUSE_") && value.to_str().is_none())
+            .map(|(name, _)| format!("{name}: is not valid UTF-8"))
+            .collect();
+        if invalid.is_empty() {
+            Ok(())
+        } else {
+            Err(ConfigErrors(invalid))
+        }
+    }
+
     /// The registration flows that are offered. Empty if registration is closed.
     pub fn flows(&self) -> &[Flow] {
         match &self.registration {
@@ -273,6 +312,8 @@ impl Config {
             phone_policy: messages.phone_policy,
             next_link_hosts: messages.next_link_hosts,
             threepid_privacy: messages.privacy,
+            daily_limits: messages.daily_limits,
+            shows_request_network: messages.shows_request_network,
             identity_servers,
             limits: limits?,
             trusted_proxies: trusted_proxies?,
@@ -314,6 +355,23 @@ pub fn read_passwords(
         (Some(config), errors) if errors.is_empty() => Ok(config),
         (_, errors) => Err(ConfigErrors(errors)),
     }
+}
+
+/// Reads the captcha provider, if there is one.
+pub fn read_captcha(
+    lookup: impl Fn(&str) -> Option<String>,
+) -> Result<Option<CaptchaConfig>, ConfigErrors> {
+    let mut raw = parse::Raw::new(&lookup);
+    let captcha = flows::read_captcha(&mut raw);
+    match raw.into_errors() {
+        errors if errors.is_empty() => Ok(captcha),
+        errors => Err(ConfigErrors(errors)),
+    }
+}
+
+/// The address of a sender of e-mails in the format of `GATEHOUSE_MAIL_FROM`.
+pub fn sender_address(text: &str) -> Option<String> {
+    sender::header(text).map(|header| sender::address(&header).to_owned())
 }
 
 /// Reads the pepper of the server that users are imported from, if set.

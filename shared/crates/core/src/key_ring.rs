@@ -129,7 +129,10 @@ async fn get(aws: &SdkConfig, id: &str) -> Result<Secret, KeyRingError> {
     let call = Client::new(aws).get_secret_value().secret_id(id).send();
     let answer = call.await.map_err(|error| {
         KeyRingError(match AwsCallError::from(&error) {
-            AwsCallError::Refused(code) => format!("Secrets Manager rejected the request: {code}"),
+            AwsCallError::Refused(code) => {
+                let advice = refusal_advice(&code);
+                format!("Secrets Manager rejected the request: {code}{advice}")
+            }
             AwsCallError::Unreached | AwsCallError::Unsure => {
                 "Secrets Manager does not respond".to_owned()
             }
@@ -138,6 +141,17 @@ async fn get(aws: &SdkConfig, id: &str) -> Result<Secret, KeyRingError> {
     let text = answer.secret_string;
     text.map(Secret::new)
         .ok_or_else(|| KeyRingError("the secret is not a string".to_owned()))
+}
+
+/// The cause that an error code has most often.
+fn refusal_advice(code: &str) -> &'static str {
+    match code {
+        "AccessDeniedException" => "; the permission `secretsmanager:GetSecretValue` is missing",
+        "ResourceNotFoundException" => "; there is no such secret in this region",
+        // A response without an error code.
+        "unknown" => "; another server may answer at the endpoint, see AWS_ENDPOINT_URL",
+        _ => "",
+    }
 }
 
 #[cfg(test)]

@@ -4,8 +4,9 @@
 //! This crate depends neither on HTTP requests nor on Matrix error codes nor on the keys of the tables.
 
 use gatehouse_model::{
-    appservices, client_network, clock, host_name, id_server_name, ids, metrics, opaque_debug,
-    outbox, password_hash, rng, secrets, signing, stage_type, threepid, validation_session,
+    appservices, client_network, clock, format_date, host_name, id_server_name, ids, metrics,
+    opaque_debug, outbox, password_hash, rng, secrets, signing, stage_type, threepid,
+    validation_session,
 };
 use gatehouse_store::{aws, store};
 

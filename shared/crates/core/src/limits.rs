@@ -4,16 +4,19 @@
 //! one number: the theoretical arrival time (TAT), before which the next request is early. The burst
 //! is how early a request may be. [`LIMITS`] is the table of all limits; `store` writes the items.
 
+mod daily;
 mod table;
 
 use std::{fmt::Display, time::Duration};
 
 use futures_util::future::join_all;
 
+pub use daily::{DailyShare, consume_daily};
 pub use table::{LIMITS, Limit, LimitRow};
 
 use crate::{
     app::App,
+    client_network::ClientNetwork,
     clock::{Timestamp, millis},
     secrets::KeyPurpose,
     store::{AttemptBuckets, GcraUpdate, LimitDecision, StoreError},
@@ -28,22 +31,35 @@ pub struct Quota {
     pub interval: Duration,
 }
 
-impl Limit {
-    fn row(self) -> &'static LimitRow {
-        &LIMITS[self as usize]
+/// The name and the quota of each limit. Functions use this table instead of [`LIMITS`], so that their binaries do not
+/// contain the texts of the documentation.
+static QUOTAS: [(&str, Quota); LIMITS.len()] = {
+    let no_quota = Quota {
+        burst: 0,
+        interval: Duration::ZERO,
+    };
+    let mut rows = [("", no_quota); LIMITS.len()];
+    let mut position = 0;
+    while position < rows.len() {
+        let row = LIMITS[position];
+        let quota = Quota {
+            burst: row.burst,
+            interval: row.interval,
+        };
+        rows[position] = (row.name, quota);
+        position += 1;
     }
+    rows
+};
 
+impl Limit {
     /// The limit's quota.
     pub fn quota(self) -> Quota {
-        let row = self.row();
-        Quota {
-            burst: row.burst,
-            interval: Duration::from_secs(row.interval),
-        }
+        QUOTAS[self as usize].1
     }
 
     fn name(self) -> &'static str {
-        self.row().name
+        QUOTAS[self as usize].0
     }
 }
 
@@ -75,9 +91,12 @@ pub async fn consume(app: &App, limit: Limit, key: impl Display) -> Result<(), L
     if !app.config.limits {
         return Ok(());
     }
-    let update = gcra_update(limit.quota(), app.clock.now());
-    let bucket = bucket_key(app, limit, key);
-    check(app.store.consume_limit(&bucket, update).await?, update)
+    consume_bucket(app, &bucket_key(app, limit, key), limit.quota()).await
+}
+
+async fn consume_bucket(app: &App, bucket: &str, quota: Quota) -> Result<(), LimitError> {
+    let update = gcra_update(quota, app.clock.now());
+    check(app.store.consume_limit(bucket, update).await?, update)
 }
 
 /// Charges one request to a quota of one, for `holder`. A repeated call for the same holder is not charged again,
@@ -171,6 +190,18 @@ pub async fn consume_all(app: &App, charges: &[(Limit, String)]) -> Result<(), L
     results.into_iter().collect()
 }
 
+/// Charges one request to several quotas one after the other, from the narrowest to the widest, or to none of them if
+/// one is used up. A request that exceeds a narrow quota never reaches a wider one, not even for a moment.
+pub async fn consume_in_order(app: &App, charges: &[(Limit, String)]) -> Result<(), LimitError> {
+    for (index, (limit, key)) in charges.iter().enumerate() {
+        if let Err(error) = consume(app, *limit, key).await {
+            refund_all(app, charges.get(..index).unwrap_or_default()).await;
+            return Err(error);
+        }
+    }
+    Ok(())
+}
+
 /// Refunds one request to several quotas. A lost refund does not fail the request.
 pub async fn refund_all(app: &App, charges: &[(Limit, String)]) {
     join_all(charges.iter().map(|(limit, key)| refund(app, *limit, key))).await;
@@ -191,18 +222,28 @@ pub async fn mark_known_network(app: &App, key: impl Display) -> Result<(), Stor
     Ok(())
 }
 
-/// Whether it is recorded that the account owner was authenticated from a network. `key` identifies both.
-pub async fn is_known_network(app: &App, key: impl Display) -> Result<bool, StoreError> {
+/// Whether it is recorded that the account owner was authenticated from a network at `since` or later. `key` identifies
+/// both. `since` is the account's last password reset: an attacker who had the password before must not profit from it.
+pub async fn is_known_network(
+    app: &App,
+    key: impl Display,
+    since: Timestamp,
+) -> Result<bool, StoreError> {
     let until = app
         .store
         .known_until(&bucket_key_of(app, KNOWN_NETWORK, key))
         .await?;
-    Ok(is_known(app, until))
+    Ok(is_known(app, until, since))
 }
 
-/// Whether a network that is marked as known until `until` is known now.
-pub fn is_known(app: &App, until: Option<Timestamp>) -> bool {
-    until.is_some_and(|until| app.clock.now() < until)
+/// Whether a network that is marked as known until `until` is known now, and was marked at `since` or later.
+pub fn is_known(app: &App, until: Option<Timestamp>, since: Timestamp) -> bool {
+    until.is_some_and(|until| app.clock.now() < until && until >= since.plus(KNOWN_FOR))
+}
+
+/// The key of [`mark_known_network`] and [`is_known_network`]. `account` is the localpart of the account.
+pub fn known_network_key(account: &str, network: ClientNetwork) -> String {
+    format!("{account} {network}")
 }
 
 fn bucket_key(app: &App, limit: Limit, key: impl Display) -> String {

@@ -8,6 +8,7 @@
 //! and are not stored.
 
 mod delegated;
+mod origin;
 mod quotas;
 mod request;
 mod session;
@@ -17,6 +18,8 @@ pub use crate::validation_session::{
     DelegatedSession, LIFETIME, ValidatedThreePid, ValidationPurpose, ValidationState,
 };
 pub use delegated::before_delegating;
+pub use origin::{RequestOrigin, network as requesting_network, of_row as origin_of};
+pub use quotas::shared_quotas;
 pub use request::{RequestError, ValidationRequest, request};
 pub use session::{
     admin_session, code, email_link, has_client_secret, is_active, is_opaque_id, link_token, sid,

@@ -6,7 +6,7 @@
 pub mod link;
 mod phone;
 
-pub use crate::threepid::{Medium, ThreePid, parse_email};
+pub use crate::threepid::{Medium, ThreePid, parse_email, trim};
 pub use phone::{
     Phone, PhoneError, canonical as canonical_phone, parse as parse_phone, read_any as read_phone,
 };
@@ -17,6 +17,21 @@ use crate::config::Config;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the address is not allowed")]
 pub struct ThreePidDeniedError;
+
+/// The canonical form of a 3PID from another server. A phone number has its calling code, with or without a plus, and
+/// may have a trunk prefix after it: the same number must not get two spellings.
+pub fn parse_foreign(medium: Medium, address: &str) -> Option<ThreePid> {
+    match medium {
+        Medium::Email => parse_email(address),
+        Medium::Msisdn => phone::canonical_international(address),
+    }
+}
+
+/// The 3PID that a client names. The digits of a phone number are used as they are; a number with other characters is
+/// converted to its canonical form.
+pub fn parse_named(medium: Medium, address: &str) -> Option<ThreePid> {
+    ThreePid::parse(medium, address).or_else(|| parse_foreign(medium, address))
+}
 
 /// Checks a 3PID against the operator's patterns: no denied pattern may match, and an allowed pattern must match if
 /// there are any.

@@ -5,6 +5,7 @@
 //! any read. Only the SHA-256 of a token is stored: a token has enough entropy to need no key.
 
 mod caller;
+mod charge;
 mod login;
 mod pairs;
 
@@ -15,6 +16,7 @@ use sha2::{Digest, Sha256};
 
 pub use crate::secrets::TokenHash;
 pub use caller::{Caller, CallerError, as_user, identify};
+pub use charge::{TokenLimits, charge};
 pub use login::{Issued, Login, issue};
 pub use pairs::RefreshToken;
 

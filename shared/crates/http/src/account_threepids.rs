@@ -13,16 +13,17 @@ pub use crate::threepid_creds::ThreePidCreds;
 use crate::{
     accounts::{ChangeAccountError, RemoveThreePidError, RemovedThreePid},
     app::App,
+    callers,
     error::{ErrorCode, MatrixError, reject_as_error},
     http::{self, Request},
     ids::Localpart,
-    limits::{self, Limit, LimitError},
+    limits::LimitError,
     outbox::Notice,
     security_notifications,
     store::{AccountRow, AccountStatus, OwnThreePid, StoreError},
     threepid_validation::RequestError,
     threepids::{ThreePid, ThreePidDeniedError},
-    tokens::{self, CallerError},
+    tokens::{self, Caller, CallerError, TokenLimits},
 };
 
 /// The maximum number of tries to write a change while concurrent requests change the account.
@@ -100,21 +101,21 @@ impl From<ThreePidError> for MatrixError {
 
 reject_as_error!(ThreePidError);
 
-/// The account whose 3PIDs the request reads or changes. Consumes the account quota of the client network at the same
-/// time.
+/// The account whose 3PIDs the request changes. Charges the request at the same time.
 pub async fn load_owner(app: &App, request: &Request) -> Result<AccountOwner, ThreePidError> {
-    let (counted, owner) = tokio::join!(
-        limits::consume(app, Limit::Account, request.network),
-        authenticate(app, request)
-    );
-    counted?;
-    owner.map_err(ThreePidError::Caller)
+    let caller = callers::identify(app, request, TokenLimits::WRITE).await;
+    caller.and_then(owner_of).map_err(ThreePidError::Caller)
+}
+
+/// Like [`load_owner`], for a request that has been charged.
+async fn load_owner_again(app: &App, request: &Request) -> Result<AccountOwner, MatrixError> {
+    let token = http::access_token(request, app.config.query_tokens)?;
+    let caller = tokens::identify(app, &token, request.query.get("user_id")).await?;
+    owner_of(caller)
 }
 
 /// The account of the caller, who must not be a guest.
-async fn authenticate(app: &App, request: &Request) -> Result<AccountOwner, MatrixError> {
-    let token = http::access_token(request, app.config.query_tokens)?;
-    let caller = tokens::identify(app, &token, request.query.get("user_id")).await?;
+fn owner_of(caller: Caller) -> Result<AccountOwner, MatrixError> {
     caller.ensure_not_guest()?;
     let account = caller.account().cloned().ok_or(CallerError::NotItsUser)?;
     Ok(AccountOwner {
@@ -164,7 +165,7 @@ async fn reload_owner(
     request: &Request,
     before: &AccountOwner,
 ) -> Result<AccountOwner, ThreePidError> {
-    let owner = authenticate(app, request)
+    let owner = load_owner_again(app, request)
         .await
         .map_err(ThreePidError::Caller)?;
     if owner.account.epoch != before.account.epoch {

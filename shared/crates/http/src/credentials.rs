@@ -133,6 +133,7 @@ impl Identifier {
     /// Parses a full user ID or a localpart (UIA-41).
     fn user(app: &App, text: &str) -> Self {
         let server = &app.config.server_name;
+        let text = threepids::trim(text);
         let local = match text.strip_prefix('@') {
             None => Some(text),
             Some(rest) => rest
@@ -159,7 +160,8 @@ impl Identifier {
                 address.ok_or_else(|| missing("address"))?,
             ),
         };
-        let found = Medium::parse(&medium).and_then(|medium| ThreePid::parse(medium, &address));
+        let found =
+            Medium::parse(&medium).and_then(|medium| threepids::parse_named(medium, &address));
         Ok(Some(found.map_or(Self::Unknown(address), Self::ThreePid)))
     }
 

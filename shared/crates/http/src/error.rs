@@ -198,6 +198,8 @@ pub struct MatrixError {
     pub unsuccessful: bool,
     /// The status and errcode from an identity server. They replace the status and errcode of `code` (IDS-07).
     pub relayed: Option<(StatusCode, String)>,
+    /// The methods of the path, for the header `Allow` of a 405 response (RFC 9110).
+    pub allow: Option<&'static str>,
     /// The cause, for the log.
     #[source]
     pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
@@ -213,6 +215,7 @@ impl MatrixError {
             soft_logout: false,
             unsuccessful: false,
             relayed: None,
+            allow: None,
             source: None,
         }
     }

@@ -20,8 +20,10 @@ pub use token::{access_token, bearer, optional_access_token};
 
 /// One HTTP request, independent of the type of the Lambda event.
 pub struct Request {
-    /// The HTTP method.
+    /// The HTTP method. `GET` for a HEAD request.
     pub method: Method,
+    /// Whether this is a HEAD request: the handler responds as to GET, and the body is not sent. It must change nothing.
+    pub is_head: bool,
     /// The raw path, without the stage of API Gateway.
     pub path: String,
     /// The route of API Gateway (`/a/{b}`). It distinguishes a wrong method on a known path from an
@@ -68,6 +70,8 @@ pub struct Response {
     pub retry_after: Option<u64>,
     /// The value of the `Location` header (3PID-30).
     pub location: Option<String>,
+    /// The value of the `Allow` header of a 405 response.
+    pub allow: Option<&'static str>,
 }
 
 impl Response {
@@ -85,6 +89,7 @@ impl Response {
             content: Content::Json(text),
             retry_after: None,
             location: None,
+            allow: None,
         }
     }
 
@@ -111,6 +116,9 @@ impl Response {
         }
         if let Some(location) = &self.location {
             headers.push(("location", location.clone()));
+        }
+        if let Some(methods) = self.allow {
+            headers.push(("allow", methods.to_owned()));
         }
         if let Some(seconds) = self.retry_after {
             headers.push(("retry-after", seconds.to_string()));

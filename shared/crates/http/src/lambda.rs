@@ -17,7 +17,7 @@ use std::{
     },
 };
 
-use ::http::{HeaderMap, HeaderName, HeaderValue};
+use ::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use lambda_http::{
     Adapter, Body, Context, LambdaEvent, RequestExt,
     aws_lambda_events::query_map::QueryMap,
@@ -33,10 +33,13 @@ use crate::{
     app::App,
     aws::Aws,
     config::Config,
-    error::Rejection,
+    error::{ErrorCode, MatrixError, Rejection},
     http::{ClientNetwork, Content, Query, Request, Response},
     metrics::{InvocationInfo, Meter, trace_id},
 };
+
+/// The only path that clients also use with a trailing slash: identity servers read the server's keys there.
+const PATH_WITH_OPTIONAL_SLASH: &str = "/_matrix/key/v2/server";
 
 /// A handler as a service of Lambda events.
 pub type Service = BoxCloneSyncService<LambdaEvent<LambdaRequest>, Value, Infallible>;
@@ -220,16 +223,34 @@ where
     let app = Arc::clone(&observer.app);
     let call = observer.call(request.lambda_context_ref());
     let request = from_event(&app.config, request);
-    let id = request.id.clone();
-    let span = tracing::info_span!("request", request.id = id, trace.id = call.trace, http.method = %request.method, http.route = request.resource);
+    let (id, is_head) = (request.id.clone(), request.is_head);
+    let method = if is_head {
+        "HEAD"
+    } else {
+        request.method.as_str()
+    }
+    .to_owned();
+    let span = tracing::info_span!(
+        "request",
+        request.id = id,
+        trace.id = call.trace,
+        http.method = method,
+        http.route = request.resource
+    );
     let mut fields = Map::new();
     let mut add_field = |name: &str, value: Value| {
         fields.insert(name.to_owned(), value);
     };
     add_field("request.id", id.as_str().into());
-    add_field("http.method", request.method.as_str().into());
+    add_field("http.method", method.into());
     add_field("http.route", request.resource.as_str().into());
-    let outcome = call.meter.measure(handle(app, request));
+    let outcome = call.meter.measure(async {
+        if is_other_path(&request) {
+            let error = MatrixError::new(ErrorCode::UnknownPath, "The path does not exist");
+            return Err(error.into());
+        }
+        handle(app, request).await
+    });
     let (response, code) = match outcome.instrument(span.clone()).await {
         Ok(response) => (response, None),
         Err(Rejection::Challenge(challenge)) => {
@@ -248,7 +269,16 @@ where
     }
     call.meter.answered(response.status.as_u16());
     call.log("answered", fields);
-    into_event(response)
+    into_event(response, is_head)
+}
+
+/// Whether the path has a trailing slash, which makes it another path (HTTP-24). API Gateway ignores the slash: it
+/// invokes the function of the path without it.
+fn is_other_path(request: &Request) -> bool {
+    request.path.len() > 1
+        && request.path.ends_with('/')
+        && request.resource != PATH_WITH_OPTIONAL_SLASH
+        && request.method != Method::OPTIONS
 }
 
 fn from_event(config: &Config, request: lambda_http::Request) -> Request {
@@ -278,7 +308,11 @@ fn from_event(config: &Config, request: lambda_http::Request) -> Request {
         .unwrap_or(IpAddr::from([0, 0, 0, 0]));
     Request {
         network: ClientNetwork::behind(peer, &parts.headers, &config.trusted_proxies),
-        method: parts.method,
+        is_head: parts.method == Method::HEAD,
+        method: match parts.method {
+            Method::HEAD => Method::GET,
+            method => method,
+        },
         path,
         resource: resource.unwrap_or_default(),
         query,
@@ -307,9 +341,11 @@ fn pairs(map: &QueryMap) -> Query {
         .collect()
 }
 
-fn into_event(response: Response) -> ::http::Response<Body> {
+/// The response for API Gateway. The response to a HEAD request has the headers of GET and no body (RFC 9110).
+fn into_event(response: Response, is_head: bool) -> ::http::Response<Body> {
     let headers = response.headers();
     let body = match response.content {
+        _ if is_head => Body::Empty,
         Content::Json(text) | Content::Html { page: text, .. } => Body::Text(text),
     };
     let mut out = ::http::Response::new(body);

@@ -39,11 +39,19 @@ struct MessagePage<'a> {
     title: &'a str,
     text: &'a str,
     script: Option<&'static str>,
+    /// The seconds after which the page reloads itself.
+    refresh: Option<u64>,
 }
 
 /// A page with a message, usually about a failure (HTTP-28).
 pub fn message(config: &Config, status: StatusCode, title: &str, text: &str) -> Response {
-    message_page(config, status, title, text, None)
+    let message = Message {
+        title,
+        text,
+        script: None,
+        refresh: None,
+    };
+    message_page(config, status, message)
 }
 
 /// A page that confirms a success. Its script notifies the window that opened it.
@@ -53,38 +61,72 @@ pub fn message_with_script(
     text: &str,
     script: &'static str,
 ) -> Response {
-    message_page(config, StatusCode::OK, title, text, Some(script))
+    let message = Message {
+        title,
+        text,
+        script: Some(script),
+        refresh: None,
+    };
+    message_page(config, StatusCode::OK, message)
 }
 
 /// A page for an error that the user cannot correct. The error is logged if it is internal, and the
 /// page does not contain its message.
 pub fn error(config: &Config, error: &MatrixError) -> Response {
+    error_page(config, error, false)
+}
+
+/// The page of [`error`] for a URL that a browser may open again. After a rate limit, the page reloads itself.
+pub fn error_with_reload(config: &Config, error: &MatrixError) -> Response {
+    error_page(config, error, true)
+}
+
+fn error_page(config: &Config, error: &MatrixError, is_reloaded: bool) -> Response {
     error.log();
-    let text = "Please try again in a moment.";
-    let page = message(config, error.code.status(), "The request failed", text);
+    let retry_after = error.response("").retry_after;
+    let text = match retry_after {
+        Some(seconds) if is_reloaded => {
+            format!(
+                "There were too many requests. This page continues by itself in {seconds} seconds."
+            )
+        }
+        Some(seconds) => {
+            format!("There were too many requests. Go back and try again in {seconds} seconds.")
+        }
+        None => "Please try again later.".to_owned(),
+    };
+    let message = Message {
+        title: "The request failed",
+        text: &text,
+        script: None,
+        refresh: retry_after.filter(|_| is_reloaded),
+    };
     Response {
         // The page replaces the JSON body, but the `Retry-After` header stays.
-        retry_after: error.response("").retry_after,
-        ..page
+        retry_after,
+        ..message_page(config, error.code.status(), message)
     }
 }
 
-fn message_page(
-    config: &Config,
-    status: StatusCode,
-    title: &str,
-    text: &str,
+/// The parts of a page with a message.
+struct Message<'a> {
+    title: &'a str,
+    text: &'a str,
     script: Option<&'static str>,
-) -> Response {
+    refresh: Option<u64>,
+}
+
+fn message_page(config: &Config, status: StatusCode, message: Message<'_>) -> Response {
     let page = MessagePage {
         style: STYLE,
         server: config.server_name.as_str(),
-        title,
-        text,
-        script,
+        title: message.title,
+        text: message.text,
+        script: message.script,
+        refresh: message.refresh,
     };
     let allowed = Allowed {
-        script,
+        script: message.script,
         ..Allowed::default()
     };
     html(status, &page, allowed)
@@ -116,6 +158,7 @@ pub fn html(status: StatusCode, page: &impl Template, allowed: Allowed<'_>) -> R
         content: Content::Html { page, policy },
         retry_after: None,
         location: None,
+        allow: None,
     }
 }
 

@@ -11,7 +11,9 @@ use crate::{
     http::{Query, Response},
     pages::{self, Allowed},
     secrets::Secret,
-    threepid_validation::{MatchedSession, SubmitError, ValidationPurpose, is_opaque_id},
+    threepid_validation::{
+        MatchedSession, RequestOrigin, SubmitError, ValidationPurpose, is_opaque_id,
+    },
     threepids::Medium,
 };
 
@@ -24,6 +26,7 @@ struct ConfirmPage<'a> {
     style: &'static str,
     server: &'a str,
     what: &'a str,
+    origin: Option<RequestOrigin>,
     sid: &'a str,
     token: &'a str,
 }
@@ -86,6 +89,7 @@ pub fn confirmation_page(
         style: pages::STYLE,
         server,
         what: &what,
+        origin: session.origin,
         sid: &fields.sid,
         token: fields.token.reveal(),
     };
@@ -119,6 +123,12 @@ pub fn not_me_page(app: &App) -> Response {
 /// help the user.
 pub fn error_page(app: &App, error: SubmitError) -> Response {
     match error {
+        SubmitError::Spent => pages::message(
+            &app.config,
+            StatusCode::OK,
+            "Thank you",
+            "This address is confirmed. There is nothing else to do.",
+        ),
         SubmitError::Unknown | SubmitError::Expired | SubmitError::Incorrect => pages::message(
             &app.config,
             StatusCode::BAD_REQUEST,

@@ -27,7 +27,7 @@ pub struct AppserviceRecord {
     pub id: String,
     /// The keyed hash of the `as_token`.
     pub token_hash: String,
-    /// The localpart of the application service's own user.
+    /// The localpart of the application service's own user, as in its registration file. It may have capital letters.
     pub sender_localpart: String,
     /// The entries of `namespaces.users`.
     pub users: Vec<NamespaceRecord>,
@@ -42,63 +42,110 @@ pub struct NamespaceRecord {
     pub regex: String,
 }
 
-/// The regular expression of a namespace is invalid, too large, or matches every name.
+/// The maximum number of characters of a regular expression in a message.
+const SHOWN_CHARS: usize = 100;
+
+/// The regular expression of a namespace cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "application service `{id}`: the regular expression `{regex}` is invalid, too large or matches every user ID"
-)]
+#[error("application service `{id}`: the regular expression `{}` {reason}", excerpt(.regex))]
 pub struct NamespaceError {
     id: String,
     regex: String,
+    reason: String,
+}
+
+/// The beginning of a regular expression, for messages.
+pub fn excerpt(regex: &str) -> String {
+    match regex.char_indices().nth(SHOWN_CHARS) {
+        Some((end, _)) => format!("{}…", &regex[..end]),
+        None => regex.to_owned(),
+    }
+}
+
+impl NamespaceRecord {
+    /// Compiles the regular expression, or returns the reason why it cannot be used.
+    ///
+    /// As in other homeservers, it is anchored at the beginning of the user ID only. An exclusive namespace must not
+    /// match every user ID, because nobody else could register. A shared namespace may: it reserves no name.
+    pub fn compile(&self) -> Result<Regex, String> {
+        let regex = RegexBuilder::new(&format!("^(?:{})", self.regex))
+            .size_limit(MAX_PATTERN_BYTES)
+            .build()
+            .map_err(|error| match error.to_string() {
+                text if text.contains("size limit") => {
+                    let kilobytes = MAX_PATTERN_BYTES / 1024;
+                    format!("is too large: its compiled form has more than {kilobytes} kB")
+                }
+                text => format!("is invalid: {text}"),
+            })?;
+        if self.exclusive && regex.is_match("") {
+            return Err("is exclusive and matches every user ID".to_owned());
+        }
+        Ok(regex)
+    }
 }
 
 /// An application service with compiled namespaces.
 #[derive(Debug)]
 pub struct Appservice {
     record: AppserviceRecord,
+    /// The name of its own user as it is stored: in lower case.
+    sender: String,
     users: Vec<(bool, Regex)>,
 }
 
 impl Appservice {
     fn new(record: AppserviceRecord) -> Result<Self, NamespaceError> {
         let compile = |namespace: &NamespaceRecord| {
-            // As in other homeservers, the pattern is anchored at the beginning of the user ID only. A pattern
-            // that matches the empty string would match every user ID.
-            RegexBuilder::new(&format!("^(?:{})", namespace.regex))
-                .size_limit(MAX_PATTERN_BYTES)
-                .build()
-                .ok()
-                .filter(|regex| !regex.is_match(""))
-                .map(|regex| (namespace.exclusive, regex))
-                .ok_or_else(|| NamespaceError {
-                    id: record.id.clone(),
-                    regex: namespace.regex.clone(),
-                })
+            let regex = namespace.compile().map_err(|reason| NamespaceError {
+                id: record.id.clone(),
+                regex: namespace.regex.clone(),
+                reason,
+            })?;
+            Ok((namespace.exclusive, regex))
         };
-        let users = record.users.iter().map(compile).collect::<Result<_, _>>()?;
-        Ok(Self { record, users })
+        let mut users: Vec<(bool, Regex)> =
+            record.users.iter().map(compile).collect::<Result<_, _>>()?;
+        // Names are stored in lower case, so a name belongs to a namespace if any spelling of it does. The pattern as it
+        // is stays, because `[^A-Z]` matches less if case is ignored.
+        users.extend(record.users.iter().filter_map(ignoring_case));
+        let sender = record.sender_localpart.to_ascii_lowercase();
+        Ok(Self {
+            record,
+            sender,
+            users,
+        })
     }
 
-    /// The localpart of the application service's own user.
+    /// The localpart of the application service's own user, in lower case.
     pub fn sender_localpart(&self) -> &str {
-        &self.record.sender_localpart
+        &self.sender
     }
 
     /// Whether the application service may use `name`: its own user, or a name in one of its namespaces.
     pub fn may_use(&self, name: &Localpart, server: &ServerName) -> bool {
         let user_id = name.user_id(server);
-        name.as_str() == self.record.sender_localpart
-            || self.users.iter().any(|(_, regex)| regex.is_match(&user_id))
+        name.as_str() == self.sender || self.users.iter().any(|(_, regex)| regex.is_match(&user_id))
     }
 
     fn excludes(&self, name: &Localpart, server: &ServerName) -> bool {
         let user_id = name.user_id(server);
-        name.as_str() == self.record.sender_localpart
+        name.as_str() == self.sender
             || self
                 .users
                 .iter()
                 .any(|(exclusive, regex)| *exclusive && regex.is_match(&user_id))
     }
+}
+
+/// The namespace with a pattern that ignores case, if the pattern has capital letters.
+fn ignoring_case(namespace: &NamespaceRecord) -> Option<(bool, Regex)> {
+    let has_capitals = namespace.regex.bytes().any(|b| b.is_ascii_uppercase());
+    let regex = RegexBuilder::new(&format!("^(?:{})", namespace.regex))
+        .size_limit(2 * MAX_PATTERN_BYTES)
+        .case_insensitive(true)
+        .build();
+    has_capitals.then_some((namespace.exclusive, regex.ok()?))
 }
 
 /// The application services of this server.
@@ -177,9 +224,60 @@ mod tests {
         assert!(!irc.may_use(&name("bob"), &server));
     }
 
+    /// Bridges generate the name of their own user with letters of both cases.
     #[test]
-    fn the_error_names_the_invalid_pattern() {
-        let error = Appservices::compile(vec![record("irc", "@irc_(", true)]).unwrap_err();
-        assert!(error.to_string().contains("irc") && error.to_string().contains("@irc_("));
+    fn the_own_user_may_be_written_with_capital_letters() {
+        let mut own = record("slack", "@slack_.*", true);
+        own.sender_localpart = "zJ5H2lXNYdSVYFqA".to_owned();
+        let all = Appservices::compile(vec![own]).unwrap();
+        let server = ServerName::parse("example.org").unwrap();
+        let slack = all.0[0].clone();
+        for text in ["zJ5H2lXNYdSVYFqA", "zj5h2lxnydsvyfqa"] {
+            let name = Localpart::parse(text, &server).unwrap();
+            assert!(slack.may_use(&name, &server));
+            assert!(all.exclude(&name, None, &server));
+            assert_eq!(slack.sender_localpart(), name.as_str());
+        }
+    }
+
+    #[test]
+    fn a_pattern_with_capitals_matches_folded_names() {
+        let all = Appservices::compile(vec![
+            record("irc", "@IRC_[A-Za-z0-9]+:example.org", true),
+            record("other", "@other_[^A-Z]+:example.org", true),
+        ])
+        .unwrap();
+        let server = ServerName::parse("example.org").unwrap();
+        for (text, id) in [("IRC_Bob", 0), ("irc_bob", 0), ("other_bob", 1)] {
+            let name = Localpart::parse(text, &server).unwrap();
+            assert!(all.exclude(&name, None, &server), "{text}");
+            assert!(all.0[id].may_use(&name, &server), "{text}");
+            assert!(!all.0[1 - id].may_use(&name, &server), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_shared_namespace_may_match_every_user() {
+        let all = Appservices::compile(vec![record("chat", ".*", false)]).unwrap();
+        let server = ServerName::parse("example.org").unwrap();
+        let name = Localpart::parse("alice", &server).unwrap();
+        assert!(!all.exclude(&name, None, &server));
+        assert!(all.0[0].may_use(&name, &server));
+        for regex in [".*", "", "(@x.*)?"] {
+            let error = Appservices::compile(vec![record("chat", regex, true)]).unwrap_err();
+            assert!(error.to_string().contains("every user ID"), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_error_names_the_pattern_and_the_reason() {
+        let error = |regex: &str| {
+            let records = vec![record("irc", regex, true)];
+            Appservices::compile(records).unwrap_err().to_string()
+        };
+        let unclosed = error("@irc_(");
+        assert!(unclosed.contains("`irc`") && unclosed.contains("`@irc_(` is invalid"));
+        let large = error(&format!("@({}x)", "some_body|".repeat(20_000)));
+        assert!(large.len() < 300 && large.contains("too large"), "{large}");
     }
 }

@@ -11,6 +11,8 @@ pub use public_address::is_public;
 
 /// The maximum length of a DNS name, in characters.
 const MAX_NAME_CHARS: usize = 253;
+/// The port of an identity server whose name has none.
+const HTTPS_PORT: u16 = 443;
 /// The maximum length of a label of a DNS name, in characters.
 const MAX_LABEL_CHARS: usize = 63;
 
@@ -70,6 +72,26 @@ impl IdServerName {
         &self.text
     }
 
+    /// Whether both names are names of the same server, in any spelling: an IP address has several, and the port may
+    /// be missing if it is 443.
+    pub fn is_same_server(&self, other: &Self) -> bool {
+        let (own, others) = (self.host_and_port(), other.host_and_port());
+        let is_same_host = match (self.address, other.address) {
+            (Some(own), Some(other)) => own.to_canonical() == other.to_canonical(),
+            _ => own.0 == others.0,
+        };
+        is_same_host && own.1 == others.1
+    }
+
+    fn host_and_port(&self) -> (&str, u16) {
+        let named = match self.text.rsplit_once(':') {
+            Some((host, port)) if !self.text.ends_with(']') => Some((host, port)),
+            _ => None,
+        };
+        let named = named.and_then(|(host, port)| Some((host, port.parse().ok()?)));
+        named.unwrap_or((&self.text, HTTPS_PORT))
+    }
+
     /// Whether the host is an IP address outside of the public internet.
     pub fn is_private_address(&self) -> bool {
         self.address.is_some_and(|ip| !is_public(ip))
@@ -86,13 +108,16 @@ impl TrustedServer {
     }
 }
 
-/// The trusted server with this name. Sends no request and resolves no name.
+/// The trusted server with this name, in any spelling. Records and signatures have the operator's spelling. Sends no request and resolves no name.
 pub fn find<'a>(
     trusted: &'a [TrustedServer],
     text: &str,
 ) -> Result<&'a TrustedServer, IdServerNameError> {
     let name = IdServerName::parse(text).ok_or(IdServerNameError::Form)?;
-    match trusted.iter().find(|server| server.name == name) {
+    match trusted
+        .iter()
+        .find(|server| server.name.is_same_server(&name))
+    {
         Some(server) => Ok(server),
         None if name.is_private_address() => Err(IdServerNameError::PrivateNetwork),
         None => Err(IdServerNameError::Untrusted),
@@ -204,10 +229,20 @@ mod tests {
             found("ID.example.org"),
             Ok("https://id.example.org".to_owned())
         );
-        assert_eq!(
-            found("127.0.0.1:8090"),
-            Ok("http://127.0.0.1:8090".to_owned())
-        );
+        for name in ["id.example.org:443", "ID.example.org:00443"] {
+            assert_eq!(found(name), Ok("https://id.example.org".to_owned()));
+        }
+        for name in [
+            "127.0.0.1:8090",
+            "127.0.0.1:08090",
+            "[::ffff:127.0.0.1]:8090",
+        ] {
+            assert_eq!(
+                found(name),
+                Ok("http://127.0.0.1:8090".to_owned()),
+                "{name}"
+            );
+        }
         assert_eq!(
             found("id.example.org:8448"),
             Err(IdServerNameError::Untrusted)

@@ -6,6 +6,7 @@
 pub mod appservices;
 pub mod client_network;
 pub mod clock;
+pub mod format_date;
 pub mod host_name;
 pub mod id_server_name;
 pub mod ids;

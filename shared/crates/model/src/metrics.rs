@@ -33,6 +33,8 @@ pub enum Metric {
     Duration,
     /// Responses with status 429.
     Limited,
+    /// Calls that `DynamoDB` still throttled after all repetitions, and throttled transactions.
+    TableThrottles,
     /// Password hashes, computed for a new password or for a comparison.
     Hashes,
     /// Registrations that received a UIA challenge: the first step of the funnel.
@@ -53,19 +55,24 @@ pub enum Metric {
     MessagesRetried,
     /// Messages that no provider will ever accept, or that an earlier attempt may already have sent.
     MessagesFailed,
-    /// Messages that could not be sent before they became useless.
+    /// Messages that could not be sent before they became useless, or that exceeded the limit of a day.
     MessagesGivenUp,
+    /// Messages that were dropped because a quota of the recipient, the block of numbers or the country was exhausted.
+    MessagesLimited,
+    /// Requests that the captcha provider rejected because of this server, for example because of a wrong secret key.
+    CaptchaErrors,
     /// The age of the oldest due row of the outbox since it became due, in seconds.
     OutboxOldestAge,
 }
 
 impl Metric {
     /// All metrics.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 19] = [
         Self::Requests,
         Self::Errors5xx,
         Self::Duration,
         Self::Limited,
+        Self::TableThrottles,
         Self::Hashes,
         Self::SignUpsBegun,
         Self::SignUpStages,
@@ -77,6 +84,8 @@ impl Metric {
         Self::MessagesRetried,
         Self::MessagesFailed,
         Self::MessagesGivenUp,
+        Self::MessagesLimited,
+        Self::CaptchaErrors,
         Self::OutboxOldestAge,
     ];
 

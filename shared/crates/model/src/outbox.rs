@@ -99,6 +99,8 @@ pub struct Leased {
     pub attempts: i64,
     /// Whether the previous delivery recorded no result. It may or may not have sent the message.
     pub interrupted: bool,
+    /// Whether a previous delivery has charged the message to the rate limits.
+    pub charged: bool,
 }
 
 /// The final state of a message.

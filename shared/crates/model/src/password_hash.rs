@@ -7,8 +7,9 @@ use crate::{
     secrets::{Secret, sha256_base64},
 };
 
-/// The maximum memory of a hash, in KiB. A hash that needs more does not fit into the memory of a function.
-const MAX_MEMORY_KIB: u32 = 1024 * 1024;
+/// The maximum memory of a hash, in KiB. A hash that needs more does not fit into the memory of a function: a contract
+/// test compares this number with the memory of every function that hashes passwords.
+pub const MAX_MEMORY_KIB: u32 = 1024 * 1024;
 /// The maximum of memory times passes, in KiB. A hash with more work takes longer than a client waits.
 const MAX_FILLED_KIB: u32 = 2 * MAX_MEMORY_KIB;
 const PEPPER_ID_CHARS: usize = 8;

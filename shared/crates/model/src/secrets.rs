@@ -84,6 +84,8 @@ pub enum KeyPurpose {
     ValidationToken,
     /// Sealing of the URL that a browser is redirected to after validation.
     NextLink,
+    /// Sealing of the client network that requested a message.
+    RequestNetwork,
     /// Sealing of UIA sessions, together with the session ID.
     UiaSession,
     /// Sealing of new tokens, together with the refresh token that was exchanged for them.
@@ -92,6 +94,8 @@ pub enum KeyPurpose {
     SigningKey,
     /// Hashes of user names in the log.
     LoggedUser,
+    /// Client secrets of the validation sessions of fallback pages.
+    PageSecret,
 }
 
 impl KeyPurpose {
@@ -104,10 +108,12 @@ impl KeyPurpose {
             Self::ValidationSessionId => b"gatehouse proof id",
             Self::ValidationToken => b"gatehouse proof token",
             Self::NextLink => b"gatehouse next link",
+            Self::RequestNetwork => b"gatehouse request network",
             Self::UiaSession => b"gatehouse uia session",
             Self::Refresh => b"gatehouse refresh",
             Self::SigningKey => b"gatehouse signing key",
             Self::LoggedUser => b"gatehouse logged user",
+            Self::PageSecret => b"gatehouse page secret",
         }
     }
 }

@@ -1,12 +1,15 @@
 //! Third-party identifiers (3PIDs): e-mail addresses and phone numbers in their canonical form.
 
+mod domain;
 mod email;
+mod mailbox;
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 pub use email::parse as parse_email;
+pub use mailbox::mailbox;
 
 /// The maximum number of digits of a phone number (E.164).
 const MAX_DIGITS: usize = 15;
@@ -63,6 +66,7 @@ impl ThreePid {
         match medium {
             Medium::Email => email::parse(address),
             Medium::Msisdn => {
+                let address = trim(address);
                 let digits = address.strip_prefix('+').unwrap_or(address);
                 let is_valid = (1..=MAX_DIGITS).contains(&digits.len())
                     && digits.bytes().all(|b| b.is_ascii_digit());
@@ -73,4 +77,25 @@ impl ThreePid {
             }
         }
     }
+}
+
+/// The text without white space and invisible characters at both ends: a keyboard's completion adds a space, and
+/// copied text has marks of its direction.
+pub fn trim(text: &str) -> &str {
+    text.trim_matches(|c: char| c.is_whitespace() || is_invisible(c))
+}
+
+/// Whether the character has no shape: the soft hyphen, zero-width characters and direction marks.
+pub const fn is_invisible(c: char) -> bool {
+    matches!(
+        c,
+        '\u{ad}'
+            | '\u{61c}'
+            | '\u{180e}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{202a}'..='\u{202e}'
+            | '\u{2060}'..='\u{2064}'
+            | '\u{2066}'..='\u{2069}'
+            | '\u{feff}'
+    )
 }

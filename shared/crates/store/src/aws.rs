@@ -135,6 +135,18 @@ pub fn timeouts() -> TimeoutConfig {
         .build()
 }
 
+/// Service and operation of a call, from the type of its error, for messages: `sns` and `GetSMSAttributes`. The errors
+/// of the SDK themselves do not contain them.
+pub fn operation<E>() -> (&'static str, &'static str) {
+    let name = std::any::type_name::<E>();
+    let krate = name.split("::").next().unwrap_or_default();
+    let operation = name.rsplit("::").next().unwrap_or_default();
+    (
+        krate.trim_start_matches("aws_sdk_"),
+        operation.trim_end_matches("Error"),
+    )
+}
+
 /// The error of a call that must not be repeated if it may have succeeded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AwsCallError {

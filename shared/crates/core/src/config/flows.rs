@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{
     Registration,
@@ -110,8 +110,8 @@ pub(super) fn read_captcha(raw: &mut Raw<'_>) -> Option<CaptchaConfig> {
     let verify_url = url(verify_url, provider.map(CaptchaProvider::verify_url));
     let script_url = url(script_url, provider.map(CaptchaProvider::script_url));
     let (site_key, secret_key) = (
-        raw.required(site_key),
-        raw.required("GATEHOUSE_CAPTCHA_SECRET_KEY"),
+        raw.provider_key(site_key),
+        raw.provider_key("GATEHOUSE_CAPTCHA_SECRET_KEY"),
     );
     Some(CaptchaConfig {
         provider: provider?,
@@ -125,6 +125,13 @@ pub(super) fn read_captcha(raw: &mut Raw<'_>) -> Option<CaptchaConfig> {
 pub(super) fn read_policies(raw: &mut Raw<'_>) -> Option<Policies> {
     const NAME: &str = "GATEHOUSE_TERMS";
     let text = raw.get(NAME)?;
+    // The long value is given only to the functions that show the policies.
+    if text == "none" {
+        return Some(Policies {
+            params: json!({}),
+            versions: BTreeMap::new(),
+        });
+    }
     let policies = serde_json::from_str(&text).ok().and_then(policies);
     if policies.is_none() {
         raw.add_error(

@@ -4,18 +4,25 @@ use std::{collections::BTreeSet, str::FromStr};
 
 use regex_lite::{Regex, RegexBuilder};
 
-use super::parse::Raw;
-use crate::{host_name, threepid};
+use super::{parse::Raw, sender};
+use crate::host_name;
 
 /// The settings of e-mails.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MailConfig {
-    /// The sender, in the format of the header `From`.
+    /// The sender, as the value of the header `From`.
     pub from: String,
     /// The SES configuration set, if any.
     pub configuration_set: Option<String>,
     /// The effect of the link in a validation e-mail.
     pub link: EmailLink,
+}
+
+impl MailConfig {
+    /// The address of the sender.
+    pub fn address(&self) -> &str {
+        sender::address(&self.from)
+    }
 }
 
 /// The effect of the link in a validation e-mail.
@@ -67,6 +74,15 @@ pub enum Privacy {
     Tell,
 }
 
+/// The most messages that are sent in any 24 hours. `None` if there is no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DailyLimits {
+    /// The limit of e-mails.
+    pub emails: Option<u32>,
+    /// The limit of text messages.
+    pub texts: Option<u32>,
+}
+
 /// The settings that [`read`] reads.
 #[derive(Debug)]
 pub(super) struct Messages {
@@ -76,6 +92,8 @@ pub(super) struct Messages {
     pub(super) phone_policy: AddressPolicy,
     pub(super) next_link_hosts: Vec<String>,
     pub(super) privacy: Privacy,
+    pub(super) daily_limits: DailyLimits,
+    pub(super) shows_request_network: bool,
 }
 
 /// The media that validation messages can be sent to.
@@ -102,8 +120,8 @@ pub(super) fn read(raw: &mut Raw<'_>) -> Option<Messages> {
     let email_policy = read_policy(
         raw,
         ["GATEHOUSE_EMAIL_ALLOWED", "GATEHOUSE_EMAIL_DENIED"],
-        "must be regular expressions with an `@`, separated by spaces",
-        |text| text.contains('@'),
+        "must be regular expressions with an `@`, separated by spaces, with a domain in its ASCII form",
+        |text| text.contains('@') && text.is_ascii(),
     );
     let phone_policy = read_policy(
         raw,
@@ -125,6 +143,9 @@ pub(super) fn read(raw: &mut Raw<'_>) -> Option<Messages> {
             _ => None,
         },
     );
+    let emails = read_daily_limit(raw, "GATEHOUSE_DAILY_EMAILS");
+    let texts = read_daily_limit(raw, "GATEHOUSE_DAILY_TEXTS");
+    let shows_request_network = raw.switch("GATEHOUSE_SHOW_REQUEST_NETWORK");
     Some(Messages {
         mail: mail?,
         sms: sms?,
@@ -132,7 +153,28 @@ pub(super) fn read(raw: &mut Raw<'_>) -> Option<Messages> {
         phone_policy: phone_policy?,
         next_link_hosts: next_link_hosts?,
         privacy: privacy?,
+        daily_limits: DailyLimits {
+            emails: emails?,
+            texts: texts?,
+        },
+        shows_request_network: shows_request_network?,
     })
+}
+
+#[expect(clippy::option_option, reason = "an error differs from `unlimited`")]
+fn read_daily_limit(raw: &mut Raw<'_>, name: &str) -> Option<Option<u32>> {
+    raw.parsed(
+        name,
+        "must be `unlimited` or a number from 1 to 10000000",
+        |text| match text {
+            "unlimited" => Some(None),
+            _ => text
+                .parse()
+                .ok()
+                .filter(|limit| (1..=10_000_000).contains(limit))
+                .map(Some),
+        },
+    )
 }
 
 #[expect(clippy::option_option, reason = "an error differs from disabled mail")]
@@ -155,29 +197,15 @@ fn read_mail(raw: &mut Raw<'_>) -> Option<Option<MailConfig>> {
         }
         return Some(None);
     };
-    if !is_sender(&from) {
+    let Some(from) = sender::header(&from) else {
         raw.add_error(FROM, "must be an e-mail address or `Name <address>`");
         return None;
-    }
+    };
     Some(Some(MailConfig {
         from,
         configuration_set,
         link: link?,
     }))
-}
-
-/// Whether `text` is an address, or an address in angle brackets after a name of ASCII letters, digits, spaces
-/// and ` .-_'&`.
-fn is_sender(text: &str) -> bool {
-    let address = match text.split_once('<') {
-        None => Some(text),
-        Some((name, rest)) => {
-            let is_allowed = |c: char| c.is_ascii_alphanumeric() || " .-_'&".contains(c);
-            rest.strip_suffix('>')
-                .filter(|_| name.ends_with(' ') && name.chars().all(is_allowed))
-        }
-    };
-    address.is_some_and(|address| threepid::parse_email(address).is_some())
 }
 
 #[expect(
@@ -189,10 +217,11 @@ fn read_sms(raw: &mut Raw<'_>) -> Option<Option<SmsConfig>> {
     const PRICE: &str = "GATEHOUSE_SMS_MAX_PRICE";
     let countries = raw.list(
         "GATEHOUSE_SMS_COUNTRIES",
-        "must be ISO 3166 country codes of two capital letters, separated by spaces",
+        "must be ISO 3166 country codes of two letters, separated by spaces",
         |text| {
-            let known = phonenumber::country::Id::from_str(text).is_ok();
-            (known && text.len() == 2).then(|| text.to_owned())
+            let text = text.to_ascii_uppercase();
+            let known = phonenumber::country::Id::from_str(&text).is_ok();
+            (known && text.len() == 2).then_some(text)
         },
     );
     let numbers = raw.parsed(

@@ -4,12 +4,13 @@ use std::{ops::RangeInclusive, time::Duration};
 
 use regex_lite::Regex;
 
-use super::{NamePolicy, PasswordConfig, SETTINGS, secret_bytes};
+use super::{NamePolicy, PasswordConfig, secret_bytes, settings::DEFAULTS};
 use crate::{
     client_network::TrustedProxies,
     ids::{MAX_USER_ID_BYTES, ServerName},
     password_hash::{HashCost, Pepper},
     secrets::{KeyRing, MIN_ROOT_BYTES, Secret},
+    threepid::trim,
 };
 
 const MIN_PEPPER_BYTES: usize = 16;
@@ -36,13 +37,36 @@ impl<'a> Raw<'a> {
         self.errors.push(format!("{name}: {}", expected.as_ref()));
     }
 
-    /// The value of the setting, or its default.
+    /// The value of the setting, or its default. White space and invisible characters at both ends are removed: they
+    /// come from files and from copied text, and no setting has them.
     pub(super) fn get(&self, name: &str) -> Option<String> {
-        let row = SETTINGS.iter().find(|row| row.name == name);
+        let row = DEFAULTS.iter().find(|(setting, _)| *setting == name);
         debug_assert!(row.is_some(), "{name} has no row");
         (self.lookup)(name)
+            .map(|value| trim(&value).to_owned())
             .filter(|value| !value.is_empty())
-            .or_else(|| row.and_then(|row| row.default).map(str::to_owned))
+            .or_else(|| row.and_then(|(_, default)| *default).map(str::to_owned))
+    }
+
+    /// The value of a secret of this server. Adds an error if it begins or ends with white space: without the white
+    /// space it would be another secret, and nothing made with it so far would be valid.
+    fn own_secret(&mut self, name: &str) -> Option<Secret<Vec<u8>>> {
+        let text = (self.lookup)(name).filter(|value| !value.is_empty())?;
+        if trim(&text) != text {
+            self.add_error(name, "must not begin or end with white space");
+            return None;
+        }
+        Some(secret_bytes(text))
+    }
+
+    /// A key of another provider. Adds an error if it has characters that no key has, for example invisible ones.
+    pub(super) fn provider_key(&mut self, name: &str) -> Option<String> {
+        let key = self.required(name)?;
+        if !key.bytes().all(|b| b.is_ascii_graphic()) {
+            self.add_error(name, "must have only visible ASCII characters");
+            return None;
+        }
+        Some(key)
     }
 
     /// A required setting. Adds an error if it is unset and has no default.
@@ -99,7 +123,7 @@ impl<'a> Raw<'a> {
     pub(super) fn duration(&mut self, name: &str) -> Option<Duration> {
         self.parsed(
             name,
-            "must be a number with one of the units s, m, h, d",
+            "must be a number with one of the units s, m, h, d, from 1s to 36500d",
             parse_duration,
         )
     }
@@ -108,7 +132,7 @@ impl<'a> Raw<'a> {
     pub(super) fn lifetime(&mut self, name: &str) -> Option<Option<Duration>> {
         self.parsed(
             name,
-            "must be `never` or a number with one of the units s, m, h, d",
+            "must be `never` or a number with one of the units s, m, h, d, from 1s to 36500d",
             |text| {
                 if text == "never" {
                     Some(None)
@@ -147,19 +171,14 @@ impl<'a> Raw<'a> {
             let expected = "must not be set together with GATEHOUSE_SECRET";
             self.add_error("GATEHOUSE_SECRET_ARN", expected);
         }
-        let current = self.required(NAME).and_then(|text| self.root(NAME, text));
-        let next = self.optional_root("GATEHOUSE_SECRET_NEXT");
-        let previous = self.optional_root("GATEHOUSE_SECRET_PREVIOUS");
+        let current = self.required(NAME).and_then(|_| self.root(NAME));
+        let next = self.root("GATEHOUSE_SECRET_NEXT");
+        let previous = self.root("GATEHOUSE_SECRET_PREVIOUS");
         Some(KeyRing::new(current?, previous).with_next(next))
     }
 
-    fn optional_root(&mut self, name: &str) -> Option<Secret<Vec<u8>>> {
-        let text = self.get(name)?;
-        self.root(name, text)
-    }
-
-    fn root(&mut self, name: &str, text: String) -> Option<Secret<Vec<u8>>> {
-        let bytes = secret_bytes(text);
+    fn root(&mut self, name: &str) -> Option<Secret<Vec<u8>>> {
+        let bytes = self.own_secret(name)?;
         if bytes.reveal().len() < MIN_ROOT_BYTES {
             self.add_error(name, format!("must have at least {MIN_ROOT_BYTES} bytes"));
             return None;
@@ -249,7 +268,7 @@ impl<'a> Raw<'a> {
     }
 
     fn pepper(&mut self, name: &str) -> Option<Pepper> {
-        let pepper = secret_bytes(self.get(name)?);
+        let pepper = self.own_secret(name)?;
         if pepper.reveal().len() < MIN_PEPPER_BYTES {
             self.add_error(name, format!("must have at least {MIN_PEPPER_BYTES} bytes"));
         }
@@ -282,7 +301,7 @@ pub(super) fn is_http_url(text: &str) -> bool {
 }
 
 /// The maximum duration of a setting. A longer duration is most likely a mistake.
-const LONGEST: Duration = Duration::from_hours(100 * 365 * 24);
+pub const LONGEST_DURATION: Duration = Duration::from_hours(100 * 365 * 24);
 
 /// Parses a number with one of the units `s`, `m`, `h`, `d`. Returns `None` for zero and for more than a
 /// hundred years.
@@ -297,7 +316,7 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
         _ => return None,
     };
     let duration = Duration::from_secs(number.checked_mul(seconds)?);
-    (!duration.is_zero() && duration <= LONGEST).then_some(duration)
+    (!duration.is_zero() && duration <= LONGEST_DURATION).then_some(duration)
 }
 
 fn length(text: &str) -> Option<(usize, usize)> {

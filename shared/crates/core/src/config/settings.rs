@@ -19,6 +19,18 @@ const fn row(name: &'static str, default: Option<&'static str>, meaning: &'stati
     }
 }
 
+/// The name and the default of each setting. Functions use this table instead of [`SETTINGS`], so that their binaries
+/// do not contain the descriptions.
+pub(super) static DEFAULTS: [(&str, Option<&str>); SETTINGS.len()] = {
+    let mut rows = [("", None); SETTINGS.len()];
+    let mut position = 0;
+    while position < rows.len() {
+        rows[position] = (SETTINGS[position].name, SETTINGS[position].default);
+        position += 1;
+    }
+    rows
+};
+
 /// All settings. A setting without a default is required or optional, as stated in its description.
 pub const SETTINGS: &[Setting] = &[
     row(
@@ -194,12 +206,12 @@ pub const SETTINGS: &[Setting] = &[
     row(
         "GATEHOUSE_TERMS",
         None,
-        "The policies of `m.login.terms` as JSON: `{\"privacy\":{\"version\":\"1\",\"en\":{\"name\":\"Privacy policy\",\"url\":\"https://…\"}}}`, with any number of languages for each policy.",
+        "The policies of `m.login.terms` as JSON: `{\"privacy\":{\"version\":\"1\",\"en\":{\"name\":\"Privacy policy\",\"url\":\"https://…\"}}}`, with any number of languages for each policy. `none` for a function that does not show them.",
     ),
     row(
         "GATEHOUSE_MAIL_FROM",
         None,
-        "The sender of e-mails: `Name <address>` or an address, verified in SES. If unset, no e-mail is sent, and flows with `m.login.email.identity` are offered only if `GATEHOUSE_THREEPID_VALIDATION` is `delegated`.",
+        "The sender of e-mails: `Name <address>` or an address, verified in SES. The name may have any character, and may be in quotes. If unset, no e-mail is sent, and flows with `m.login.email.identity` are offered only if `GATEHOUSE_THREEPID_VALIDATION` is `delegated`.",
     ),
     row(
         "GATEHOUSE_SES_CONFIGURATION_SET",
@@ -287,9 +299,24 @@ pub const SETTINGS: &[Setting] = &[
         "`off` disables all rate limits.",
     ),
     row(
+        "GATEHOUSE_DAILY_EMAILS",
+        Some("10000"),
+        "The most e-mails that are sent in any 24 hours, or `unlimited`. A part of them is reserved for password resets and security notifications.",
+    ),
+    row(
+        "GATEHOUSE_DAILY_TEXTS",
+        Some("500"),
+        "The same for text messages. With the price of one text message, this is the maximum cost of a day.",
+    ),
+    row(
+        "GATEHOUSE_SHOW_REQUEST_NETWORK",
+        Some("on"),
+        "`on`: an e-mail for a validation and the page behind its link show the IP address (IPv6: the /64) of the client that requested the e-mail. `off`: they show only the time, and for a password reset whether the account owner has used the network.",
+    ),
+    row(
         "GATEHOUSE_TRUSTED_PROXIES",
         Some(""),
-        "IP addresses and CIDR ranges of trusted proxies, separated by spaces. Only these may set the client address by `X-Forwarded-For`.",
+        "IP addresses and CIDR ranges of trusted proxies, separated by spaces. Only these may set the client address by `X-Forwarded-For`, and each must append the address of its client to it.",
     ),
     row(
         "GATEHOUSE_WARM_UP",

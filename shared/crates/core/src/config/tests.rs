@@ -160,6 +160,70 @@ fn wk_01_an_identity_server_needs_a_homeserver() {
     );
 }
 
+/// An own secret is not trimmed: without the white space it would be another secret.
+#[test]
+fn white_space_at_the_ends_of_settings_has_no_effect() {
+    let captcha = |site_key: &str, secret_key: &str| {
+        read(&[
+            ("GATEHOUSE_CAPTCHA_PROVIDER", "turnstile"),
+            ("GATEHOUSE_CAPTCHA_SITE_KEY", site_key),
+            ("GATEHOUSE_CAPTCHA_SECRET_KEY", secret_key),
+            ("GATEHOUSE_IMPORTED_PEPPER", "pepper\n"),
+            ("GATEHOUSE_LIMITS", " off\r\n"),
+        ])
+    };
+    let config = captcha("0xAAA\n", "\u{feff}0xBBB \u{200b}").unwrap();
+    let keys = config.captcha.unwrap();
+    assert_eq!(keys.site_key, "0xAAA");
+    assert_eq!(keys.secret_key.reveal(), "0xBBB");
+    let pepper = config.passwords.imported_pepper.unwrap();
+    assert_eq!(pepper.secret.reveal(), b"pepper");
+    assert!(!config.limits);
+    let errors = captcha("0xA\u{200b}AA", "0xB BB").unwrap_err();
+    for name in ["SITE_KEY", "SECRET_KEY"] {
+        let line = format!("GATEHOUSE_CAPTCHA_{name}: must have only visible ASCII characters");
+        assert!(errors.contains(&line), "{errors}");
+    }
+    for name in [
+        "GATEHOUSE_SECRET",
+        "GATEHOUSE_SECRET_NEXT",
+        "GATEHOUSE_SECRET_PREVIOUS",
+        "GATEHOUSE_PASSWORD_PEPPER",
+        "GATEHOUSE_PASSWORD_PEPPER_PREVIOUS",
+    ] {
+        let errors = read(&[(name, "0123456789abcdef0123456789abcdef\n")]).unwrap_err();
+        assert_eq!(
+            errors,
+            format!("{name}: must not begin or end with white space")
+        );
+    }
+}
+
+#[test]
+fn settings_that_are_not_utf_8_are_reported_by_name() {
+    use std::{ffi::OsString, os::unix::ffi::OsStringExt};
+
+    let pair = |name: &[u8], value: &[u8]| {
+        (
+            OsString::from_vec(name.to_vec()),
+            OsString::from_vec(value.to_vec()),
+        )
+    };
+    let errors = Config::check_environment(
+        [
+            pair(b"GATEHOUSE_SERVER_NAME", b"ex\xff.org"),
+            pair(b"GATEHOUSE_SECRET", b"\xff"),
+            pair(b"GATEHOUSE_GUEST\xff", b"true"),
+            pair(b"GATEHOUSE_LIMITS", b"on"),
+            pair(b"OTHER", b"\xff"),
+        ]
+        .into_iter(),
+    );
+    let lines = "GATEHOUSE_SERVER_NAME: is not valid UTF-8\nGATEHOUSE_SECRET: is not valid UTF-8\n\
+                 GATEHOUSE_GUEST\u{fffd}: unknown setting; check its spelling";
+    assert_eq!(errors.unwrap_err().to_string(), lines);
+}
+
 #[test]
 fn unknown_settings_are_reported_by_name() {
     let errors =

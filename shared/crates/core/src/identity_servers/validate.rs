@@ -12,6 +12,7 @@ use crate::{
     secrets::Secret,
     threepid::{Medium, ThreePid},
     threepid_validation::is_opaque_id,
+    threepids,
     validation_session::{DelegatedSession, LIFETIME},
 };
 
@@ -123,7 +124,7 @@ pub async fn find_validated(
     let now = app.clock.now();
     // Clocks differ, so the current time replaces a time in the future.
     let at = Timestamp(at.ok_or(unexpected)?).min(now);
-    let threepid = ThreePid::parse(medium, &address);
+    let threepid = threepids::parse_foreign(medium, &address);
     Ok(threepid
         .filter(|_| now < at.plus(LIFETIME))
         .map(|threepid| Validated { threepid, at }))

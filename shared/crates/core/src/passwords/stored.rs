@@ -45,7 +45,9 @@ pub enum HashFormatError {
     #[error("the password hash is not well-formed")]
     Malformed,
     /// The hash needs too much time or memory.
-    #[error("the cost of the password hash is too high for a login")]
+    #[error(
+        "the password hash needs more memory or time than a login may use (argon2id: 1 GiB, and 2 GiB for all passes; bcrypt: cost 14; PBKDF2: 2000000 rounds); import the user without it, and let the user reset the password"
+    )]
     TooExpensive,
 }
 

@@ -2,32 +2,32 @@
 
 use super::{
     RequestError, ValidationRequest, quotas,
-    request::{check_owner, first_error},
+    request::{charge, check_owner},
 };
-use crate::{
-    app::App,
-    client_network::ClientNetwork,
-    limits::{self, Limit},
-};
+use crate::{app::App, client_network::ClientNetwork, limits};
 
 /// Checks a request before an identity server is asked to send a message (IDS-06): the quotas of a message of this
 /// server, and the ownership of the 3PID. The identity server sends a message to every 3PID, so ownership is
-/// always disclosed here, even if the operator has chosen `quiet`.
+/// always disclosed here, even if the operator has chosen `quiet`. The message does not pass through `deliver`, so the
+/// shared quotas are charged here, after everything else: no other request is sent a message.
 pub async fn before_delegating(
     app: &App,
     request: &ValidationRequest<'_>,
     network: ClientNetwork,
 ) -> Result<(), RequestError> {
-    let quotas = quotas::of(request, network);
-    let (counted, charged, allowed) = tokio::join!(
-        limits::consume(app, Limit::RequestToken, network),
-        limits::consume_all(app, &quotas),
-        check_owner(app, request)
-    );
+    let own = quotas::of_network(request, network);
+    let (charged, allowed) = tokio::join!(charge(app, &own, network), check_owner(app, request));
+    let charged = charged?;
     let is_charged = charged.is_ok();
-    let outcome = first_error(counted, allowed).and(charged.map_err(RequestError::from));
+    let mut outcome = allowed.and(charged.map_err(RequestError::from));
+    if outcome.is_ok() {
+        let shared = quotas::shared_quotas(request.purpose, request.to, request.country, false);
+        outcome = limits::consume_in_order(app, &shared)
+            .await
+            .map_err(RequestError::from);
+    }
     if outcome.is_err() && is_charged {
-        limits::refund_all(app, &quotas).await;
+        own.refund(app).await;
     }
     outcome
 }

@@ -1,7 +1,8 @@
 //! The request for a validation message.
 
 use super::{
-    ValidationPurpose, ValidationState, quotas,
+    ValidationPurpose, ValidationState, origin,
+    quotas::{self, NetworkQuotas},
     session::{is_active, link_token, sid, start},
     submit_token,
 };
@@ -71,23 +72,27 @@ pub async fn request(
         request.to,
         request.client_secret,
     );
-    let quotas = quotas::of(&request, network);
-    let (counted, charged, found, allowed) = tokio::join!(
+    let quotas = quotas::of_network(&request, network);
+    let (charged, found, allowed) = tokio::join!(
         // The futures are on the heap, because `join!` would otherwise keep all of them in one large future.
-        Box::pin(limits::consume(app, Limit::RequestToken, network)),
-        Box::pin(limits::consume_all(app, &quotas)),
+        Box::pin(charge(app, &quotas, network)),
         Box::pin(app.store.find_validation(&sid)),
         Box::pin(disclose_ownership(app, &request))
     );
     // The limit of requests comes first: it counts each request, even if no message is sent.
-    let outcome = match (first_error(counted, allowed), found) {
+    let charged = charged?;
+    let requester = Requester {
+        network,
+        is_charged: charged.is_ok(),
+    };
+    let outcome = match (allowed, found) {
         (Err(error), _) => Err(error),
         (Ok(()), Err(error)) => Err(error.into()),
-        (Ok(()), Ok(found)) => Box::pin(enqueue(app, &request, &sid, found, charged.is_ok())).await,
+        (Ok(()), Ok(found)) => Box::pin(enqueue(app, &request, &sid, found, &requester)).await,
     };
     let may_be_enqueued = matches!(outcome, Ok(Outcome::Enqueued | Outcome::Unknown(_)));
     if charged.is_ok() && !may_be_enqueued {
-        limits::refund_all(app, &quotas).await;
+        quotas.refund(app).await;
     }
     match outcome? {
         Outcome::Enqueued | Outcome::NotNeeded => Ok(sid),
@@ -96,12 +101,33 @@ pub async fn request(
     }
 }
 
-/// The error of the request limit, or else the error of the ownership check.
-pub(super) fn first_error(
-    counted: Result<(), LimitError>,
-    allowed: Result<(), RequestError>,
-) -> Result<(), RequestError> {
-    counted.map_err(RequestError::from).and(allowed)
+/// The network of a request, and whether its quotas allow a message.
+struct Requester {
+    network: ClientNetwork,
+    is_charged: bool,
+}
+
+/// Charges the request, and a message to all quotas of the client network or to none of them. The outer error is that
+/// of the request limit; nothing else is charged then. The blocks around an IPv6 network are charged last, so that a
+/// network that has used up its own quotas does not use those of its neighbours.
+pub(super) async fn charge(
+    app: &App,
+    quotas: &NetworkQuotas,
+    network: ClientNetwork,
+) -> Result<Result<(), LimitError>, LimitError> {
+    let (counted, charged) = tokio::join!(
+        limits::consume(app, Limit::RequestToken, network),
+        limits::consume_all(app, &quotas.own)
+    );
+    let wider = match (&counted, charged) {
+        (_, Err(error)) => return counted.map(|()| Err(error)),
+        (Ok(()), Ok(())) => limits::consume_in_order(app, &quotas.wider).await,
+        (Err(_), Ok(())) => Ok(()),
+    };
+    if counted.is_err() || wider.is_err() {
+        limits::refund_all(app, &quotas.own).await;
+    }
+    counted.map(|()| wider)
 }
 
 /// The outcome of a request.
@@ -120,13 +146,14 @@ async fn enqueue(
     request: &ValidationRequest<'_>,
     sid: &str,
     mut found: Option<ValidationRow>,
-    is_charged: bool,
+    requester: &Requester,
 ) -> Result<Outcome, RequestError> {
     for attempt in 0..TRIES {
-        let Some((row, message)) = next_message(app, request, sid, found)? else {
+        let Some((row, message)) = next_message(app, request, sid, found, requester.network)?
+        else {
             return Ok(Outcome::NotNeeded);
         };
-        if is_charged {
+        if requester.is_charged {
             match app.store.save_validation(&row, Some(&message)).await {
                 Ok(()) => return Ok(Outcome::Enqueued),
                 Err(SaveValidationError::Conflict) => app.store.wait(attempt).await,
@@ -148,6 +175,7 @@ fn next_message(
     request: &ValidationRequest<'_>,
     sid: &str,
     found: Option<ValidationRow>,
+    network: ClientNetwork,
 ) -> Result<Option<(ValidationRow, NewMessage)>, RequestError> {
     let now = app.clock.now();
     let version = found.as_ref().map_or(0, |row| row.version) + 1;
@@ -175,7 +203,14 @@ fn next_message(
         .next_link
         .as_ref()
         .map(|link| seal(app, &row, request, link));
-    let row = ValidationRow { next_link, ..row };
+    let row = ValidationRow {
+        next_link,
+        requested_at: Some(now),
+        network: Some(origin::seal(app, &row, network)),
+        is_known_network: false,
+        country: request.country.map(str::to_owned),
+        ..row
+    };
     let content = Content::Validation {
         sid: sid.to_owned(),
         session_nonce: row.session_nonce.clone(),

@@ -119,6 +119,10 @@ pub(super) fn start(
         validated_at: None,
         next_link: None,
         suppressed: false,
+        requested_at: None,
+        network: None,
+        is_known_network: false,
+        country: None,
     }
 }
 

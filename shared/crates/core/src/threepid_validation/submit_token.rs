@@ -1,7 +1,11 @@
 //! The submission of a code or of the token of a link.
 
+mod guess;
+
+use guess::CodeGuess;
+
 use super::{
-    LIFETIME, ValidationPurpose, ValidationState,
+    LIFETIME, RequestOrigin, ValidationPurpose, ValidationState, origin,
     session::{code_fields, has_client_secret, is_active, link_fields},
 };
 use crate::{
@@ -39,6 +43,8 @@ pub struct MatchedSession {
     /// The URL to which the browser is redirected after the validation, if the client has given one that the operator
     /// allows.
     pub next_link: Option<String>,
+    /// The origin of the request for the message, if it is recorded.
+    pub origin: Option<RequestOrigin>,
 }
 
 /// The reason why a session was not validated.
@@ -50,10 +56,14 @@ pub enum SubmitError {
     /// The session has expired, is spent or is invalidated, or its codes are invalidated (3PID-43).
     #[error("the validation session has expired")]
     Expired,
+    /// The link is right, and its 3PID has been validated and used. The response is that of an expired session, except
+    /// on the page of the link.
+    #[error("the validated address has been used")]
+    Spent,
     /// The token is wrong (3PID-42).
     #[error("the token is wrong")]
     Incorrect,
-    /// The rate limit of the client network is exceeded.
+    /// A rate limit of the client network or of the phone number is exceeded.
     #[error(transparent)]
     Limit(#[from] LimitError),
     /// DynamoDB failed.
@@ -78,26 +88,40 @@ pub fn requires_confirmation(config: &Config, purpose: ValidationPurpose) -> boo
     purpose == ValidationPurpose::Reset || link != Some(EmailLink::Direct)
 }
 
-/// Handles a browser request for a link or with a code in its query.
+/// Handles a browser request for a link or with a code in its query. A HEAD request only finds the session.
 pub async fn open_link(
     app: &App,
     token: &SubmittedToken<'_>,
     network: ClientNetwork,
+    is_head: bool,
 ) -> Result<LinkOutcome, SubmitError> {
     let row = find(app, token, network).await?;
+    if is_head {
+        return Ok(LinkOutcome::NeedsConfirmation(matched(app, &row, token)));
+    }
     if row.threepid.medium == Medium::Email && requires_confirmation(&app.config, row.purpose) {
         check_link_token(app, &row, token)?;
         let session = matched(app, &row, token);
         return Ok(LinkOutcome::NeedsConfirmation(session));
     }
-    validate(app, &row, token).await.map(LinkOutcome::Validated)
+    validate(app, &row, token, network)
+        .await
+        .map(LinkOutcome::Validated)
 }
 
 fn matched(app: &App, row: &ValidationRow, token: &SubmittedToken<'_>) -> MatchedSession {
     MatchedSession {
         purpose: row.purpose,
         next_link: next_link(app, row, token),
+        origin: origin::of_row(app, row, is_known_network(app, row)),
     }
+}
+
+/// Whether the account owner has used the network of the request. Only the owner of an account resets its password, so
+/// there is no account for another purpose.
+fn is_known_network(app: &App, row: &ValidationRow) -> Option<bool> {
+    let is_recorded = app.config.limits && row.purpose == ValidationPurpose::Reset;
+    is_recorded.then_some(row.is_known_network)
 }
 
 fn check_link_token(
@@ -118,14 +142,16 @@ pub async fn submit(
     network: ClientNetwork,
 ) -> Result<MatchedSession, SubmitError> {
     let row = find(app, token, network).await?;
-    validate(app, &row, token).await
+    validate(app, &row, token, network).await
 }
 
 async fn validate(
     app: &App,
     row: &ValidationRow,
     token: &SubmittedToken<'_>,
+    network: ClientNetwork,
 ) -> Result<MatchedSession, SubmitError> {
+    let mut guess = None;
     let guesses = match row.threepid.medium {
         Medium::Email => {
             check_link_token(app, row, token)?;
@@ -133,19 +159,27 @@ async fn validate(
         }
         Medium::Msisdn => {
             // The guess is counted before the comparison, so that concurrent requests cannot make more guesses.
+            let charged = CodeGuess::charge(app, row, network).await?;
             let counted = app.store.count_wrong_guess(row, MAX_GUESSES).await?;
             let counted = counted.ok_or(SubmitError::Expired)?;
             if !is_valid_code(app, &counted, token.token) {
-                return Err(SubmitError::Incorrect);
+                return Err(charged.wrong());
             }
+            guess = Some(charged);
             1
         }
     };
     let now = app.clock.now();
     let is_repeated = row.state == ValidationState::Validated && guesses == 0;
     let expires = now.plus(LIFETIME);
-    if !is_repeated && !app.store.mark_validated(row, guesses, now, expires).await? {
-        return Err(SubmitError::Expired);
+    if !is_repeated {
+        let (marked, ()) = tokio::join!(
+            app.store.mark_validated(row, guesses, now, expires),
+            guess::refund(app, guess)
+        );
+        if !marked? {
+            return Err(SubmitError::Expired);
+        }
     }
     Ok(matched(app, row, token))
 }
@@ -183,10 +217,17 @@ async fn find(
     if !is_permitted {
         return Err(SubmitError::Unknown);
     }
-    if !is_active(&row, app.clock.now()) {
-        return Err(SubmitError::Expired);
+    if is_active(&row, app.clock.now()) {
+        return Ok(row);
     }
-    Ok(row)
+    let is_used = row.state == ValidationState::Spent
+        && app.clock.now() < row.expires
+        && check_link_token(app, &row, token).is_ok();
+    Err(if is_used {
+        SubmitError::Spent
+    } else {
+        SubmitError::Expired
+    })
 }
 
 fn is_link_token(app: &App, row: &ValidationRow, token: &Secret) -> bool {

@@ -1,19 +1,17 @@
 //! Phone numbers: from the form that is dialled in a country to E.164 (3PID-65 to 3PID-67).
 
-use std::str::FromStr;
+mod number;
+mod typed;
 
-use phonenumber::{Mode, Type, country, metadata::DATABASE};
+use phonenumber::{
+    Type,
+    metadata::{DATABASE, Metadata},
+};
 
 use super::{Medium, ThreePid};
 use crate::config::{SmsConfig, SmsNumbers};
-
-/// The maximum length of an entered number in bytes.
-const MAX_TYPED_BYTES: usize = 64;
-/// The maximum number of digits (E.164).
-const MAX_DIGITS: usize = 15;
-/// The characters that an entered number may contain besides digits. Letters are not allowed: a text
-/// message cannot be sent to an extension, a vanity number or a URI.
-const SEPARATORS: &[u8] = b"+-./() ";
+use number::Number;
+use typed::Typed;
 
 /// A phone number.
 #[derive(Clone, PartialEq, Eq)]
@@ -32,7 +30,7 @@ crate::opaque_debug!(Phone);
 /// The reason why a text message cannot be sent to an entered number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PhoneError {
-    /// The country is not a code of two capital letters from ISO 3166-1 (3PID-67).
+    /// The country is not a code of two letters from ISO 3166-1 (3PID-67).
     #[error("the country is not known")]
     Country,
     /// The text is not a valid phone number (3PID-13).
@@ -47,116 +45,70 @@ pub enum PhoneError {
 /// it.
 pub fn parse(sms: &SmsConfig, country: &str, typed: &str) -> Result<Phone, PhoneError> {
     let number = read(country, typed)?;
-    let digits = e164(&number).ok_or(PhoneError::Number)?;
-    let region = match (number.is_valid(), sms.numbers) {
-        (true, _) => number.country().id(),
-        (false, SmsNumbers::Possible) if is_possible(&number) => main_country(&number),
-        (false, _) => None,
+    // The kind of an unassigned number is unknown.
+    let (region, kind) = match (number.region(), sms.numbers) {
+        (Some(found), _) => found,
+        (None, SmsNumbers::Possible) => {
+            let region = number.possible_region().ok_or(PhoneError::Number)?;
+            (region, Type::Unknown)
+        }
+        (None, SmsNumbers::Valid) => return Err(PhoneError::Number),
     };
-    let region = region.ok_or(PhoneError::Number)?;
     // Messages are sent only to mobile numbers and, in countries that do not distinguish them, to numbers that may
-    // be mobile: premium-rate numbers cost money, and landlines cannot display a message. The kind of an unassigned
-    // number is unknown.
-    let reachable = matches!(
-        (number.number_type(&DATABASE), sms.numbers),
-        (Type::Mobile | Type::FixedLineOrMobile, _) | (Type::Unknown, SmsNumbers::Possible)
-    );
-    let region = region.as_ref().to_owned();
-    if !reachable || !sms.countries.contains(&region) {
+    // be mobile: premium-rate numbers cost money, and landlines cannot display a message.
+    let is_reachable = matches!(kind, Type::Mobile | Type::FixedLineOrMobile | Type::Unknown);
+    if !is_reachable || !sms.countries.contains(region) {
         return Err(PhoneError::Unserved);
     }
-    Ok(phone(&number, digits, region))
+    Ok(phone(&number, region))
 }
 
 /// The number that is reached by dialling `typed` in `country`, for an identity server that sends the
 /// message.
 pub fn read_any(country: &str, typed: &str) -> Result<Phone, PhoneError> {
     let number = read(country, typed)?;
-    let digits = e164(&number).ok_or(PhoneError::Number)?;
-    let region = number.country().id().filter(|_| number.is_valid());
-    let region = region.ok_or(PhoneError::Number)?;
-    Ok(phone(&number, digits, region.as_ref().to_owned()))
+    let (region, _) = number.region().ok_or(PhoneError::Number)?;
+    Ok(phone(&number, region))
 }
 
-fn phone(number: &phonenumber::PhoneNumber, digits: String, country: String) -> Phone {
+fn phone(number: &Number, region: &str) -> Phone {
     Phone {
-        threepid: ThreePid {
-            medium: Medium::Msisdn,
-            address: digits,
-        },
-        readable: number.format().mode(Mode::International).to_string(),
-        country,
+        threepid: threepid(number),
+        readable: number.readable(),
+        country: region.to_owned(),
+    }
+}
+
+fn threepid(number: &Number) -> ThreePid {
+    ThreePid {
+        medium: Medium::Msisdn,
+        address: number.digits(),
     }
 }
 
 /// The canonical form of a number that an account may have, even if the server does not send text
 /// messages to it now (UIA-43).
 pub fn canonical(country: &str, typed: &str) -> Option<ThreePid> {
-    let digits = e164(&read(country, typed).ok()?)?;
-    Some(ThreePid {
-        medium: Medium::Msisdn,
-        address: digits,
-    })
+    read(country, typed).ok().as_ref().map(threepid)
 }
 
-fn read(country: &str, typed: &str) -> Result<phonenumber::PhoneNumber, PhoneError> {
-    let is_code = country.len() == 2 && country.bytes().all(|b| b.is_ascii_uppercase());
-    let dialled_in = country::Id::from_str(country).map_err(|_| PhoneError::Country)?;
-    if !is_code {
-        return Err(PhoneError::Country);
-    }
-    let legal = |b: u8| b.is_ascii_digit() || SEPARATORS.contains(&b);
-    // At most one plus is allowed, before all digits, because the parser ignores the text around any other plus.
-    let pluses = typed.split('+').count() - 1;
-    let is_plus_first = typed
-        .split_once('+')
-        .is_none_or(|(before, _)| !before.bytes().any(|b| b.is_ascii_digit()));
-    if typed.len() > MAX_TYPED_BYTES || !typed.bytes().all(legal) || pluses > 1 || !is_plus_first {
-        return Err(PhoneError::Number);
-    }
-    phonenumber::parse(Some(dialled_in), typed).map_err(|_| PhoneError::Number)
+/// The canonical form of a number that begins with its calling code, with or without a plus.
+pub(super) fn canonical_international(typed: &str) -> Option<ThreePid> {
+    let typed = Typed::read(typed)?;
+    Number::international(&typed.digits).as_ref().map(threepid)
 }
 
-fn e164(number: &phonenumber::PhoneNumber) -> Option<String> {
-    let digits = number.format().mode(Mode::E164).to_string();
-    let digits = digits.strip_prefix('+')?;
-    let is_valid = digits.len() <= MAX_DIGITS && digits.bytes().all(|b| b.is_ascii_digit());
-    is_valid.then(|| digits.to_owned())
+fn read(country: &str, typed: &str) -> Result<Number, PhoneError> {
+    let dialled_in = metadata(country.trim()).ok_or(PhoneError::Country)?;
+    let typed = Typed::read(typed).ok_or(PhoneError::Number)?;
+    Number::read(dialled_in, &typed).ok_or(PhoneError::Number)
 }
 
-/// Whether the length of an unassigned number is possible in its country.
-fn is_possible(number: &phonenumber::PhoneNumber) -> bool {
-    let Some(country) = main_country(number) else {
-        return false;
-    };
-    let length = u16::try_from(number.national().to_string().len()).unwrap_or(u16::MAX);
-    DATABASE.by_id(country.as_ref()).is_some_and(|metadata| {
-        // The general description has no lengths, so the lengths of the kinds of numbers apply.
-        let kinds = [
-            metadata.descriptors().mobile(),
-            metadata.descriptors().fixed_line(),
-        ];
-        kinds
-            .into_iter()
-            .flatten()
-            .any(|kind| kind.possible_length().contains(&length))
-    })
-}
-
-/// The country of an unassigned number. Several countries may share its calling code: the number belongs to the
-/// country with its area code, or else to the main country of the calling code.
-fn main_country(number: &phonenumber::PhoneNumber) -> Option<country::Id> {
-    let national = number.national().to_string();
-    let regions = DATABASE.region(&number.country().code())?;
-    let own = regions.iter().find(|region| {
-        DATABASE
-            .by_id(**region)
-            .and_then(|metadata| metadata.leading_digits())
-            .and_then(|leading| leading.find(&national))
-            .is_some_and(|found| found.start() == 0)
-    });
-    own.or(regions.first())
-        .and_then(|region| region.parse().ok())
+/// The metadata of a country, from its code of two letters in any case.
+fn metadata(country: &str) -> Option<&'static Metadata> {
+    let is_code = country.len() == 2 && country.bytes().all(|b| b.is_ascii_alphabetic());
+    let code = is_code.then(|| country.to_ascii_uppercase())?;
+    DATABASE.by_id(&code)
 }
 
 #[cfg(test)]
@@ -207,12 +159,15 @@ mod tests {
     }
 
     #[test]
-    fn _3pid_67_a_country_is_a_code_of_two_capital_letters() {
+    fn _3pid_67_a_country_is_a_code_of_two_letters() {
+        for country in ["GB", "gb", "Gb", " GB "] {
+            let parsed = digits(country, "07400 123456");
+            assert_eq!(parsed.as_deref(), Ok("447400123456"), "{country}");
+        }
         for country in [
             "",
             "ZZ",
             "GBR",
-            "gb",
             "G",
             "G1",
             "+4",
@@ -235,11 +190,10 @@ mod tests {
             "+",
             "++447400123456",
             "07400 123456 ext. 5",
-            "tel:+447400123456",
+            "tel:+447400123456;ext=1",
             "1-800-FLOWERS",
             "07400\u{0}123456",
             "07400123456;ext=1",
-            "\u{ff10}7400123456",
             "0740012345",
             "074001234567890123",
             "123",
@@ -278,6 +232,121 @@ mod tests {
         for typed in ["+1 876 123 4567", "+1 268 123 4567"] {
             let unserved = parse(&possible, "US", typed).err();
             assert_eq!(unserved, Some(PhoneError::Unserved), "{typed}");
+        }
+    }
+
+    /// Region, national, international and E.164 form of a mobile number.
+    fn mobiles() -> impl Iterator<Item = [&'static str; 4]> {
+        let lines = include_str!("phone/mobiles.tsv").lines();
+        lines
+            .filter(|line| !line.starts_with('#'))
+            .map(|line| <[&str; 4]>::try_from(line.split('\t').collect::<Vec<_>>()).unwrap())
+    }
+
+    fn everywhere() -> SmsConfig {
+        SmsConfig {
+            countries: mobiles().map(|[region, ..]| region.to_owned()).collect(),
+            ..sms(SmsNumbers::Valid)
+        }
+    }
+
+    #[test]
+    fn mobile_numbers_of_every_region_are_read_in_each_form() {
+        let (all, mut count) = (everywhere(), 0);
+        for [region, national, international, e164] in mobiles() {
+            let abroad = if region == "GB" { "US" } else { "GB" };
+            for (country, typed) in [
+                (region, national),
+                (region, international),
+                (region, e164),
+                (abroad, international),
+                (abroad, e164),
+            ] {
+                let parsed = parse(&all, country, typed).map(|phone| phone.threepid.address);
+                assert_eq!(parsed.as_deref(), Ok(&e164[1..]), "{country} {typed}");
+            }
+            count += 1;
+        }
+        assert_eq!(count, 244);
+    }
+
+    #[test]
+    fn a_number_has_one_spelling_in_every_region() {
+        for [region, national, international, e164] in mobiles() {
+            let digits = Some(&e164[1..]);
+            let pasted = format!("\u{202a}{}\u{202c}", international.replace(' ', "\u{a0}"));
+            let uri = format!("tel:{}", international.replace(' ', "-"));
+            for typed in [national, international, e164, &pasted, &uri] {
+                for country in [region, &region.to_lowercase()] {
+                    let found = canonical(country, typed).map(|phone| phone.address);
+                    assert_eq!(found.as_deref(), digits, "{country} {typed}");
+                }
+            }
+            for typed in [international, e164, &e164[1..]] {
+                let found = canonical_international(typed).map(|phone| phone.address);
+                assert_eq!(found.as_deref(), digits, "{typed}");
+            }
+        }
+        for typed in ["+44 (0)7400 123456", "4407400123456", "447400123456"] {
+            let found = canonical_international(typed).map(|phone| phone.address);
+            assert_eq!(found.as_deref(), Some("447400123456"), "{typed}");
+        }
+    }
+
+    /// Every mobile number of these countries begins with a zero, which is no trunk prefix.
+    #[test]
+    fn leading_zeros_of_mobile_numbers_stay() {
+        for (country, typed, e164, readable) in [
+            (
+                "CI",
+                "01 23 45 67 89",
+                "2250123456789",
+                "+225 01 23 45 6789",
+            ),
+            (
+                "GB",
+                "+225 01 23 45 67 89",
+                "2250123456789",
+                "+225 01 23 45 6789",
+            ),
+            (
+                "BJ",
+                "01 95 12 34 56",
+                "2290195123456",
+                "+229 01 95 12 34 56",
+            ),
+            (
+                "FR",
+                "00229 01 95 12 34 56",
+                "2290195123456",
+                "+229 01 95 12 34 56",
+            ),
+        ] {
+            let phone = parse(&everywhere(), country, typed).unwrap();
+            assert_eq!(phone.threepid.address, e164);
+            assert_eq!(phone.readable, readable);
+        }
+    }
+
+    #[test]
+    fn characters_that_address_books_paste_are_accepted() {
+        for typed in [
+            "+44\u{a0}7400\u{a0}123456",
+            "\u{202a}+447400123456\u{202c}",
+            "+44 7400\u{2013}123456",
+            "\u{ff10}\u{ff17}\u{ff14}\u{ff10}\u{ff10}\u{ff11}\u{ff12}\u{ff13}\u{ff14}\u{ff15}\u{ff16}",
+            "\u{660}\u{667}\u{664}\u{660}\u{660}\u{661}\u{662}\u{663}\u{664}\u{665}\u{666}",
+            "tel:+447400123456",
+            "tel:+44-7400-123456;isub=1",
+            "tel:07400-123456;phone-context=+44",
+            "44 7400 123456",
+            "+44 (0) 7400 123456",
+        ] {
+            assert_eq!(
+                digits("GB", typed).as_deref(),
+                Ok("447400123456"),
+                "{typed:?}"
+            );
         }
     }
 

@@ -106,6 +106,14 @@ impl RefreshToken {
         })
     }
 
+    /// The key of the quota of the device. Fails if the token is not valid, so that a forged token, which can name any
+    /// device, is not charged to that device.
+    pub fn device_quota_key(&self) -> Result<String, AuthenticationError> {
+        pair_of(TokenKind::Refresh, &self.token, &self.account, &self.device)?;
+        let (user, device) = (&self.token.localpart, &self.token.device);
+        Ok(format!("{}#{}", user.as_str(), device.as_str()))
+    }
+
     /// Exchanges the refresh token for the next pair. Returns the same pair again until one of its tokens has
     /// been used or its access token has expired.
     pub async fn redeem(mut self, app: &App) -> Result<Issued, AuthenticationError> {

@@ -34,6 +34,8 @@ pub(super) struct AccountLimit {
     buckets: Option<AttemptBuckets>,
     arrival: Option<Timestamp>,
     known_until: Option<Timestamp>,
+    /// The last password reset of the account. Networks that were used before are not known.
+    reset_at: Timestamp,
 }
 
 /// Charges an attempt at `key` to the network, concurrently with the read of the account. `endpoint` is the limit
@@ -66,7 +68,7 @@ pub(super) fn of_token_holder(user: &Localpart, network: ClientNetwork) -> [(Lim
 
 /// The key of a network that a user has logged in from.
 pub(super) fn trusted_network(account: &str, network: ClientNetwork) -> String {
-    format!("{account} {network}")
+    limits::known_network_key(account, network)
 }
 
 impl AccountLimit {
@@ -79,6 +81,7 @@ impl AccountLimit {
             buckets,
             arrival: None,
             known_until: None,
+            reset_at: Timestamp::default(),
         }
     }
 
@@ -90,6 +93,8 @@ impl AccountLimit {
     ) -> Result<AttemptFacts, StoreError> {
         let facts = app.store.find_attempt(name, self.buckets.as_ref()).await?;
         (self.arrival, self.known_until) = (facts.arrival, facts.known_until);
+        let reset_at = facts.login.as_ref().map(|login| login.account.reset_at);
+        self.reset_at = reset_at.unwrap_or_default();
         Ok(facts)
     }
 
@@ -99,7 +104,7 @@ impl AccountLimit {
         &self,
         app: &App,
     ) -> Result<Option<Vec<(Limit, String)>>, StoreError> {
-        let is_known = limits::is_known(app, self.known_until);
+        let is_known = limits::is_known(app, self.known_until, self.reset_at);
         let is_charged = limits::consume_attempt(app, self.buckets.as_ref(), self.arrival).await?;
         let charge = || (Limit::AccountPasswordAttempts, self.account.clone());
         Ok(match (is_charged, is_known) {

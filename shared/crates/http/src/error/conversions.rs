@@ -261,7 +261,7 @@ impl From<SubmitError> for MatrixError {
                 ErrorCode::InvalidParam,
                 "Unknown validation session: request a new message",
             ),
-            SubmitError::Expired => (
+            SubmitError::Expired | SubmitError::Spent => (
                 ErrorCode::SessionExpired,
                 "The validation session has expired: request a new message",
             ),

@@ -35,6 +35,7 @@ impl MatrixError {
         }
         Response {
             retry_after: seconds,
+            allow: self.allow,
             ..Response::json(status, &Value::Object(body))
         }
     }

@@ -23,9 +23,13 @@ use crate::{
     reason = "the only code of a function that reads the environment"
 )]
 pub(super) async fn app() -> Result<(Arc<App>, Aws), String> {
-    let variables: BTreeMap<String, String> = std::env::vars().collect();
+    // `std::env::vars` would panic if a value is not UTF-8.
+    let variables: BTreeMap<String, String> = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
     let lookup = |name: &str| variables.get(name).cloned();
-    let misspelt = Config::unknown_settings(variables.keys().cloned()).map_err(message);
+    let misspelt = Config::check_environment(std::env::vars_os().collect::<Vec<_>>().into_iter())
+        .map_err(message);
     let aws = Aws::from_lookup(lookup);
     let (tables, reads_ahead) = config::read_tables(lookup).map_err(message)?;
     let aws = aws?;

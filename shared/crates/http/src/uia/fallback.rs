@@ -60,6 +60,10 @@ pub struct Field {
     pub label: &'static str,
     /// The HTML attributes that control input and autofill.
     pub help: &'static str,
+    /// The initial value.
+    pub value: String,
+    /// Whether the page keeps a submitted value if it shows the form again. Never true for a secret.
+    pub is_kept: bool,
     /// The options of a select field. If there are none, the field is a text field.
     pub choices: Vec<String>,
 }
@@ -71,7 +75,20 @@ impl Field {
             name,
             label,
             help: "type=\"text\" autocomplete=\"off\" autocapitalize=\"none\" spellcheck=\"false\"",
+            value: String::new(),
+            is_kept: false,
             choices: Vec::new(),
+        }
+    }
+}
+
+impl Form {
+    /// Sets the fields to the submitted values, as far as the page keeps them.
+    fn keep(&mut self, submitted: &Query) {
+        for field in self.fields.iter_mut().filter(|field| field.is_kept) {
+            if let Some(value) = submitted.get(field.name) {
+                value.clone_into(&mut field.value);
+            }
         }
     }
 }
@@ -112,6 +129,20 @@ struct StagePage<'a> {
     what: &'a str,
     form: &'a Form,
     error: Option<&'a str>,
+    refresh: Option<Refresh<'a>>,
+}
+
+/// The query parameter with the number of reloads so far.
+pub const RELOADS: &str = "reload";
+/// The seconds between the reloads of a page that waits. The last value repeats.
+const RELOAD_SECONDS: [u8; 4] = [5, 5, 10, 20];
+
+/// The next reload of a page that waits.
+struct Refresh<'a> {
+    seconds: u8,
+    /// The number of reloads after it.
+    reloads: usize,
+    session: &'a str,
 }
 
 /// The one parameter of a registration that a page shows.
@@ -147,9 +178,14 @@ pub async fn visit(app: &App, stage: &str, session: &str) -> Result<Option<Visit
 }
 
 impl Visit {
-    /// The page with the stage's form. Showing the page completes no stage (UIA-73): if the stage waits for a
+    /// Whether the page waits for a link in an e-mail and reloads itself.
+    pub fn waits(&self, app: &App) -> bool {
+        stages::form(self.stage, &app.config, &self.session.state).waits
+    }
+
+    /// The page with the stage's form, after a number of reloads. Showing the page completes no stage (UIA-73): if the stage waits for a
     /// link that has been confirmed in the meantime, the client's next request completes the stage.
-    pub async fn show(&self, app: &App) -> Result<Response, Rejection> {
+    pub async fn show(&self, app: &App, reloads: usize) -> Result<Response, Rejection> {
         if self.session.has_completed(self.stage) || self.session.is_finished() {
             return Ok(done(app));
         }
@@ -159,7 +195,7 @@ impl Visit {
         if threepid_page::is_validated(app, &self.session, self.stage).await? {
             return Ok(done(app));
         }
-        Ok(self.page(app, StatusCode::OK, None))
+        Ok(self.page(app, StatusCode::OK, None, &Query::default(), reloads))
     }
 
     fn is_next(&self) -> bool {
@@ -188,7 +224,7 @@ impl Visit {
                     .await?;
                 let status = error.as_ref().map_or(StatusCode::OK, |(status, _)| *status);
                 let error = error.map(|(_, text)| text);
-                return Ok(self.page(app, status, error.as_deref()));
+                return Ok(self.page(app, status, error.as_deref(), form, 0));
             }
         }
         if self.stage == StageType::Terms && self.session.show_policies(&app.config) {
@@ -198,10 +234,10 @@ impl Visit {
                 .save_merged(app, ParameterSource::Stored, None)
                 .await?;
             let error = "The policies have changed. Please read them again";
-            return Ok(self.page(app, StatusCode::UNAUTHORIZED, Some(error)));
+            return Ok(self.page(app, StatusCode::UNAUTHORIZED, Some(error), form, 0));
         }
-        let form = stages::members_of_form(self.stage, form, &self.session.state);
-        let members: Map<String, Value> = form
+        let members = stages::members_of_form(self.stage, form, &self.session.state);
+        let members: Map<String, Value> = members
             .into_iter()
             .map(|(name, value)| (name.to_owned(), value.into()))
             .collect();
@@ -209,7 +245,8 @@ impl Visit {
         match engine::complete_stage(app, &self.flows, &mut self.session, &auth, network).await? {
             FallbackOutcome::Done => Ok(done(app)),
             FallbackOutcome::Refused(error) => {
-                Ok(self.page(app, StatusCode::UNAUTHORIZED, Some(error.message)))
+                let (status, error) = (StatusCode::UNAUTHORIZED, Some(error.message));
+                Ok(self.page(app, status, error, form, 0))
             }
         }
     }
@@ -233,8 +270,23 @@ impl Visit {
         }
     }
 
-    fn page(&self, app: &App, status: StatusCode, error: Option<&str>) -> Response {
-        let form = stages::form(self.stage, &app.config, &self.session.state);
+    /// The page, with the values of a submitted form.
+    fn page(
+        &self,
+        app: &App,
+        status: StatusCode,
+        error: Option<&str>,
+        submitted: &Query,
+        reloads: usize,
+    ) -> Response {
+        let mut form = stages::form(self.stage, &app.config, &self.session.state);
+        form.keep(submitted);
+        let last = RELOAD_SECONDS.len() - 1;
+        let refresh = form.waits.then(|| Refresh {
+            seconds: RELOAD_SECONDS[reloads.min(last)],
+            reloads: (reloads + 1).min(last),
+            session: self.session.id().reveal(),
+        });
         let server = app.config.server_name.as_str();
         let activity = self.activity();
         let what = format!(
@@ -250,6 +302,7 @@ impl Visit {
             what: &what,
             form: &form,
             error,
+            refresh,
         };
         let allowed = Allowed {
             sources: sources.as_deref(),

@@ -21,6 +21,7 @@ use super::{
 use crate::{
     clock::Timestamp,
     ids::{DeviceId, Localpart},
+    outbox::NewMessage,
 };
 
 /// The maximum number of devices that one transaction deletes. The password check and the UIA session must also fit
@@ -57,10 +58,9 @@ impl Store {
             transaction.add(item).or(ChangeAccountError::AccountChanged);
         }
         if let Some(validated) = &change.validated {
-            for item in [
-                self.spend_validation(validated, change.now),
-                self.check_threepid_owner(validated, &change.user),
-            ] {
+            let spent = self.spend_validation(validated, change.now);
+            let owner = self.check_threepid_owner(validated, &change.user);
+            for item in spent.into_iter().chain([owner]) {
                 let gone = ChangeAccountError::ValidationGone(validated.threepid.medium);
                 transaction.add(item).or(gone);
             }
@@ -95,6 +95,32 @@ impl Store {
             transaction.add(self.release_threepid(threepid, &deactivation.user));
         }
         transaction.add_all(deactivation.messages.iter().map(|new| self.enqueue(new)));
+        transaction.commit().await
+    }
+
+    /// Records the erasure of an account that was deactivated without it, and enqueues `messages`. A repetition keeps
+    /// the time of the first erasure. One `TransactWriteItems` call.
+    ///
+    /// The condition is that the account is deactivated ([`ChangeAccountError::AccountChanged`]).
+    pub async fn record_erasure(
+        &self,
+        user: &Localpart,
+        messages: &[NewMessage],
+        now: Timestamp,
+    ) -> Result<(), ChangeAccountError> {
+        let update = Update::builder()
+            .table_name(&self.accounts)
+            .set_key(Some(Item::under(keys::user(user), MAIN).build()))
+            .update_expression("SET erased = if_not_exists(erased, :now)")
+            .condition_expression("#status = :deactivated")
+            .expression_attribute_names("#status", "status")
+            .expression_attribute_values(":deactivated", text("deactivated"))
+            .expression_attribute_values(":now", number(now.0));
+        let mut transaction = self.transaction();
+        transaction
+            .add(transact_update(update))
+            .or(ChangeAccountError::AccountChanged);
+        transaction.add_all(messages.iter().map(|new| self.enqueue(new)));
         transaction.commit().await
     }
 
@@ -158,15 +184,16 @@ impl Store {
             ),
             DeviceLogout::All => (", epoch = :next", " REMOVE spared_device, spared_epoch"),
         };
-        let validation_counts = match &change.validated {
-            Some(_) => {
-                " AND (attribute_not_exists(proofs_not_before) OR proofs_not_before <= :begun)"
-            }
-            None => "",
+        let (reset, validation_counts) = match &change.validated {
+            Some(_) => (
+                ", reset_at = :now",
+                " AND (attribute_not_exists(proofs_not_before) OR proofs_not_before <= :begun)",
+            ),
+            None => ("", ""),
         };
         let mut update = self
             .update_account(&change.user, change.epoch)
-            .update_expression(format!("SET proofs_not_before = :now{set}{remove}"))
+            .update_expression(format!("SET proofs_not_before = :now{reset}{set}{remove}"))
             .condition_expression(format!("{ACCOUNT_UNCHANGED}{validation_counts}"))
             .expression_attribute_values(":now", number(change.now.0));
         if !matches!(change.device_logout, DeviceLogout::None) {

@@ -67,6 +67,9 @@ pub struct AccountRow {
     pub kept_device: Option<KeptDevice>,
     /// Validation sessions that started earlier are invalid for this account.
     pub proofs_not_before: Timestamp,
+    /// The time of the last password reset by a validated 3PID. Client networks that were used earlier are no longer
+    /// known.
+    pub reset_at: Timestamp,
     /// The number of additions and removals of 3PIDs. Each change is conditional on the number
     /// that was read.
     pub address_changes: i64,
@@ -152,6 +155,7 @@ impl AccountRow {
             epoch: row.number("epoch")?,
             kept_device,
             proofs_not_before: row.time_if("proofs_not_before")?.unwrap_or_default(),
+            reset_at: row.time_if("reset_at")?.unwrap_or_default(),
             address_changes: row.number_if("address_changes")?.unwrap_or_default(),
         })
     }
@@ -211,9 +215,10 @@ impl Store {
             transaction.add(claim).or(taken);
         }
         for validated in &new.threepids {
-            let spent = self.spend_validation(validated, new.created);
-            let gone = CreateAccountError::ValidationGone(validated.threepid.medium);
-            transaction.add(spent).or(gone);
+            for spent in self.spend_validation(validated, new.created) {
+                let gone = CreateAccountError::ValidationGone(validated.threepid.medium);
+                transaction.add(spent).or(gone);
+            }
         }
         transaction.add_all(new.threepids.iter().map(|own| {
             self.threepid_under_owner(&own.threepid, own.validated_at, &new.localpart, new.created)

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::clock::Timestamp;
 
-/// How long TTL keeps an empty bucket, in milliseconds.
+/// How long TTL keeps a bucket after the time at which it is certain to be empty, in milliseconds.
 const KEEP_MS: i64 = 60 * 60 * 1000;
 
 /// The numbers of one request, for the two conditional updates of the store.
@@ -26,6 +26,13 @@ pub struct GcraUpdate {
     pub cost: i64,
     /// The maximum time by which the TAT may be ahead of `now` before this request, in milliseconds.
     pub tolerance: i64,
+}
+
+impl GcraUpdate {
+    /// The highest TAT that requests can reach.
+    const fn highest(self) -> Timestamp {
+        Timestamp(self.now.0 + self.tolerance + self.cost)
+    }
 }
 
 /// Whether a request is within a limit.
@@ -48,7 +55,7 @@ struct BucketUpdate {
     value: i64,
     /// The highest TAT at which the request is allowed.
     limit: i64,
-    /// The time at which the bucket will be empty, in milliseconds.
+    /// A time at which the bucket is certain to be empty, in milliseconds. TTL keeps the bucket until then.
     empty_at: i64,
 }
 
@@ -65,10 +72,14 @@ impl Store {
         let LimitDecision::Exceeded { arrival } = decision else {
             return Ok(decision);
         };
+        let highest = gcra.highest();
+        if arrival > highest {
+            return self.cap_bucket(bucket, arrival, highest).await;
+        }
         if arrival.0 > gcra.now.0 + gcra.tolerance {
             return Ok(decision);
         }
-        self.add_to_bucket(bucket, gcra, arrival).await
+        self.add_to_bucket(bucket, gcra).await
     }
 
     /// Like [`consume_limit`](Self::consume_limit), for a bucket whose TAT has just been read. Makes one `UpdateItem`
@@ -80,9 +91,11 @@ impl Store {
         gcra: GcraUpdate,
         read: Option<Timestamp>,
     ) -> Result<LimitDecision, StoreError> {
-        match read.filter(|arrival| *arrival > gcra.now) {
-            Some(arrival) => self.add_to_bucket(bucket, gcra, arrival).await,
-            None => self.consume_limit(bucket, gcra).await,
+        match read {
+            Some(arrival) if gcra.now < arrival && arrival <= gcra.highest() => {
+                self.add_to_bucket(bucket, gcra).await
+            }
+            _ => self.consume_limit(bucket, gcra).await,
         }
     }
 
@@ -103,24 +116,46 @@ impl Store {
         self.update_bucket(bucket, begin).await
     }
 
-    /// Counts one more request of a bucket whose TAT is `arrival`.
+    /// Counts one more request of a bucket that is in use.
     async fn add_to_bucket(
         &self,
         bucket: &str,
         gcra: GcraUpdate,
-        arrival: Timestamp,
     ) -> Result<LimitDecision, StoreError> {
         let add = BucketUpdate {
             update: "SET tat = tat + :value, #ttl = :ttl",
             condition: "tat <= :limit",
             value: gcra.cost,
             limit: gcra.now.0 + gcra.tolerance,
-            empty_at: arrival.0 + gcra.cost,
+            // The condition bounds the TAT that this update writes, whatever concurrent requests have added since the
+            // bucket was read. A TTL computed from the TAT that was read could end before the bucket is empty.
+            empty_at: gcra.highest().0,
         };
         self.update_bucket(bucket, add).await
     }
 
-    /// Refunds one request. The nonce keeps a repetition after a lost response from refunding twice.
+    /// Sets a TAT that no number of requests can reach to the highest possible TAT. A server with a clock ahead of time
+    /// has written it, and would otherwise lock the client out until that time.
+    async fn cap_bucket(
+        &self,
+        bucket: &str,
+        seen: Timestamp,
+        highest: Timestamp,
+    ) -> Result<LimitDecision, StoreError> {
+        let request = self
+            .bucket(bucket)
+            .update_expression("SET tat = :highest, #ttl = :ttl")
+            .condition_expression("tat = :seen")
+            .expression_attribute_names("#ttl", "ttl")
+            .expression_attribute_values(":highest", number(highest.0))
+            .expression_attribute_values(":seen", number(seen.0))
+            .expression_attribute_values(":ttl", number(Timestamp(highest.0 + KEEP_MS).seconds()));
+        self.update_item(request).await?;
+        Ok(LimitDecision::Exceeded { arrival: highest })
+    }
+
+    /// Refunds one request. The TTL does not change: the bucket is empty earlier than it was before. The nonce keeps a
+    /// repetition after a lost response from refunding twice.
     pub async fn refund_limit(&self, bucket: &str, cost: i64) -> Result<(), StoreError> {
         let request = self
             .bucket(bucket)
@@ -156,7 +191,12 @@ impl Store {
         if written.is_written_as("holder", holder) {
             return Ok(LimitDecision::Allowed);
         }
-        decision(written)
+        match decision(written)? {
+            LimitDecision::Exceeded { arrival: seen } if seen.0 > arrival => {
+                self.cap_bucket(bucket, seen, Timestamp(arrival)).await
+            }
+            other => Ok(other),
+        }
     }
 
     /// Marks the network that a bucket belongs to as known until a time.

@@ -150,16 +150,26 @@ impl Store {
         self.end_lease(leased, end.as_str(), update).await
     }
 
-    /// Ends the lease and makes the message due again at `due`. One `UpdateItem` call. Returns
-    /// `false` if the lease had ended and another invocation has leased the message.
+    /// Ends the lease and makes the message due again at `due`. `charged` records that the message was charged to the
+    /// rate limits. One `UpdateItem` call. Returns `false` if the lease had ended and another invocation has leased the
+    /// message.
     pub async fn requeue_message(
         &self,
         leased: &Leased,
         due: Timestamp,
+        charged: bool,
     ) -> Result<bool, StoreError> {
-        let update = self
-            .update_message(&leased.id, "SET #status = :status, due_at = :due_at")
+        let expression = if charged {
+            "SET #status = :status, due_at = :due_at, charged = :one"
+        } else {
+            "SET #status = :status, due_at = :due_at"
+        };
+        let mut update = self
+            .update_message(&leased.id, expression)
             .expression_attribute_values(":due_at", number(due.0));
+        if charged {
+            update = update.expression_attribute_values(":one", number(1));
+        }
         self.end_lease(leased, QUEUED, update).await
     }
 
@@ -250,5 +260,6 @@ fn read(row: &Row) -> Result<Leased, StoreError> {
         trace: row.text_if("trace")?.map(str::to_owned),
         attempts: row.number("attempts")?,
         interrupted: row.text("was")? == SENDING,
+        charged: row.number_if("charged")?.is_some(),
     })
 }

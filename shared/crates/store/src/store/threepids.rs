@@ -180,9 +180,9 @@ impl Store {
                 new.added,
             ));
         }
-        transaction
-            .add(self.spend_validation(&new.validated, new.added))
-            .or(AddThreePidError::ValidationGone);
+        for spent in self.spend_validation(&new.validated, new.added) {
+            transaction.add(spent).or(AddThreePidError::ValidationGone);
+        }
         transaction.add_all(new.notices.iter().map(|notice| self.enqueue(notice)));
         transaction.commit().await
     }

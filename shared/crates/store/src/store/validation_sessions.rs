@@ -63,6 +63,15 @@ pub struct ValidationRow {
     /// validates the session. The next request for a message resets this, and the delivery of that message checks
     /// again.
     pub suppressed: bool,
+    /// The time of the last request that enqueued a message.
+    pub requested_at: Option<Timestamp>,
+    /// The sealed client network of that request.
+    pub network: Option<Vec<u8>>,
+    /// Whether `deliver` has found that the owner of the 3PID has used that network. The next request for a message
+    /// resets this.
+    pub is_known_network: bool,
+    /// The country of a phone number, which has its own quota.
+    pub country: Option<String>,
 }
 
 /// The reason why a session was not written.
@@ -115,6 +124,10 @@ impl ValidationRow {
             validated_at: row.time_if("validated")?,
             next_link: row.bytes_if("next_link")?.map(<[u8]>::to_owned),
             suppressed: row.number_if("withheld")?.is_some(),
+            requested_at: row.time_if("requested")?,
+            network: row.bytes_if("network")?.map(<[u8]>::to_owned),
+            is_known_network: row.number_if("known")?.is_some(),
+            country: row.text_if("country")?.map(str::to_owned),
         })
     }
 
@@ -137,6 +150,10 @@ impl ValidationRow {
             .number_if("validated", self.validated_at.map(|time| time.0))
             .bytes_if("next_link", self.next_link.clone())
             .number_if("withheld", self.suppressed.then_some(1))
+            .number_if("requested", self.requested_at.map(|time| time.0))
+            .bytes_if("network", self.network.clone())
+            .number_if("known", self.is_known_network.then_some(1))
+            .text_if("country", self.country.as_deref())
     }
 }
 
@@ -260,12 +277,33 @@ impl Store {
         sid: &str,
         session_nonce: &str,
     ) -> Result<(), StoreError> {
+        self.flag_validation(sid, session_nonce, "SET withheld = :one")
+            .await
+    }
+
+    /// Records that the owner of the 3PID has used the client network that requested the last message. Does nothing if
+    /// the session was started again.
+    pub async fn mark_known_requester(
+        &self,
+        sid: &str,
+        session_nonce: &str,
+    ) -> Result<(), StoreError> {
+        self.flag_validation(sid, session_nonce, "SET known = :one")
+            .await
+    }
+
+    async fn flag_validation(
+        &self,
+        sid: &str,
+        session_nonce: &str,
+        update: &str,
+    ) -> Result<(), StoreError> {
         let request = self
             .client
             .update_item()
             .table_name(&self.validations)
             .set_key(Some(Item::at(sid).build()))
-            .update_expression("SET withheld = :one")
+            .update_expression(update)
             .condition_expression("generation = :generation")
             .expression_attribute_values(":one", number(1))
             .expression_attribute_values(":generation", text(session_nonce));
@@ -274,23 +312,37 @@ impl Store {
     }
 
     /// Marks the session of a validated 3PID as spent, in the transaction of the operation that uses it (UIA-54). A
-    /// session of an identity server has no row yet, so this creates a row that marks the session as spent.
+    /// session of an identity server has no rows yet, so this creates two rows that mark the session as spent: one for
+    /// its ID, and one for its address and client secret.
     pub(super) fn spend_validation(
         &self,
         validated: &ValidatedThreePid,
         now: Timestamp,
+    ) -> Vec<TransactWriteItem> {
+        let Some(delegated) = &validated.delegated else {
+            return vec![self.spend_own_validation(validated, now)];
+        };
+        let (id_server, secret) = (&delegated.id_server, &delegated.client_secret);
+        let keys = [
+            keys::delegated_validation(id_server, &validated.sid),
+            keys::delegated_threepid(id_server, &validated.threepid, secret),
+        ];
+        let spent = keys.into_iter().map(|key| {
+            let spent = Item::at(key)
+                .number("schema", 1)
+                .text("state", ValidationState::Spent.as_str())
+                .number("spent", now.0)
+                .number("ttl", ttl(now.plus(LIFETIME)));
+            put(&self.validations, spent, Some("attribute_not_exists(pk)"))
+        });
+        spent.collect()
+    }
+
+    fn spend_own_validation(
+        &self,
+        validated: &ValidatedThreePid,
+        now: Timestamp,
     ) -> TransactWriteItem {
-        if let Some(delegated) = &validated.delegated {
-            let spent = Item::at(keys::delegated_validation(
-                &delegated.id_server,
-                &validated.sid,
-            ))
-            .number("schema", 1)
-            .text("state", ValidationState::Spent.as_str())
-            .number("spent", now.0)
-            .number("ttl", ttl(now.plus(LIFETIME)));
-            return put(&self.validations, spent, Some("attribute_not_exists(pk)"));
-        }
         let update = Update::builder()
             .table_name(&self.validations)
             .set_key(Some(Item::at(&validated.sid).build()))

@@ -31,10 +31,10 @@ impl Charged {
     }
 }
 
-/// Charges the limit of the endpoint and the limit of the likely step.
+/// Makes the charge of the endpoint and charges the limit of the likely step, concurrently.
 pub(super) async fn charge(
     app: &App,
-    endpoint: Limit,
+    endpoint: impl Future<Output = Result<(), LimitError>>,
     likely: Charged,
     network: ClientNetwork,
 ) -> Result<(), LimitError> {
@@ -44,6 +44,6 @@ pub(super) async fn charge(
             None => Ok(()),
         }
     };
-    let (endpoint, step) = tokio::join!(limits::consume(app, endpoint, network), step);
+    let (endpoint, step) = tokio::join!(endpoint, step);
     endpoint.and(step)
 }

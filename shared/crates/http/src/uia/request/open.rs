@@ -15,7 +15,7 @@ use crate::{
     limits::{self, Limit, LimitError},
     secrets::Secret,
     store::CallerFacts,
-    tokens::{self, AuthenticationError, Caller, Token, TokenKind},
+    tokens::{self, AuthenticationError, Caller, Token, TokenKind, TokenLimits},
     uia::{self, Auth, Operation, Replay, StageType},
 };
 
@@ -69,10 +69,13 @@ impl ProtectedRequest {
         }
         let token = match &text {
             None => None,
-            Some(text) => Some(
-                Token::parse(TokenKind::Access, text, &app.config.server_name)
-                    .ok_or(AuthenticationError::Unknown)?,
-            ),
+            Some(text) => {
+                let token = Token::parse(TokenKind::Access, text, &app.config.server_name);
+                if token.is_none() {
+                    limits::consume(app, Limit::Account, request.network).await?;
+                }
+                Some(token.ok_or(AuthenticationError::Unknown)?)
+            }
         };
         let (facts, charged) = protected.read(app, token.as_ref()).await?;
         protected.identify(app, token, facts, charged).await
@@ -117,8 +120,9 @@ impl ProtectedRequest {
             let charged = credentials::charge_token_holder(app, user, self.network).await;
             charged.map(|()| Charged::PasswordAttempt)
         };
+        let endpoint = tokens::charge(app, TokenLimits::WRITE, self.network, token);
         let (charge, charged, facts, prefetched, threepids) = tokio::join!(
-            Box::pin(charge(app, Limit::Account, likely, self.network)),
+            Box::pin(charge(app, endpoint, likely, self.network)),
             Box::pin(password_attempt),
             Box::pin(app.store.find_caller(user, session.as_deref())),
             Box::pin(uia::prefetch(app, &flows, &self.auth, self.network)),

@@ -57,7 +57,12 @@ impl ProtectedRequest {
         let flows = app.config.flows();
         self.charged = self.likely_charge(app);
         let (charge, facts, prefetched) = tokio::join!(
-            charge(app, Limit::Register, self.charged, self.network),
+            charge(
+                app,
+                limits::consume(app, Limit::Register, self.network),
+                self.charged,
+                self.network
+            ),
             app.store.registration_facts(lookup),
             uia::prefetch(app, flows, &self.auth, self.network),
         );

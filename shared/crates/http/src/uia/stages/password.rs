@@ -14,6 +14,7 @@ use crate::{
     passwords::PasswordHash,
     secrets::Secret,
     store::StoreError,
+    threepids::trim,
     uia::{
         SessionState, StageError, VerifiedPassword,
         fallback::{Field, Form},
@@ -115,8 +116,8 @@ async fn names_user(
     })
 }
 
-/// The form of the fallback page. It asks for the user name only if no access token started the
-/// session.
+/// The form of the fallback page. It asks for the user name only if no access token started the session. Otherwise it
+/// shows the name, so that a password manager finds the right entry.
 pub(super) fn form(state: &SessionState) -> Form {
     let password = Field {
         help: "type=\"password\" autocomplete=\"current-password\"",
@@ -124,12 +125,19 @@ pub(super) fn form(state: &SessionState) -> Form {
     };
     let user = Field {
         help: "type=\"text\" autocomplete=\"username\" autocapitalize=\"none\" spellcheck=\"false\"",
+        is_kept: true,
         ..Field::text("user", "User name")
     };
-    let fields = match state.scope.user {
-        Some(_) => vec![password],
-        None => vec![user, password],
+    let user = match &state.scope.user {
+        Some((name, _)) => Field {
+            help: "type=\"text\" autocomplete=\"username\" readonly",
+            value: name.as_str().to_owned(),
+            is_kept: false,
+            ..user
+        },
+        None => user,
     };
+    let fields = vec![user, password];
     Form {
         text: "Please enter your password.".into(),
         fields,
@@ -143,7 +151,7 @@ pub(super) fn members_of_form(form: &Query, state: &SessionState) -> Vec<(&'stat
     let field = |name: &str| form.get(name).unwrap_or_default().to_owned();
     let user = match &state.scope.user {
         Some((user, _)) => user.as_str().to_owned(),
-        None => field("user").trim().to_owned(),
+        None => trim(&field("user")).to_owned(),
     };
     vec![("user", user), ("password", field("password"))]
 }

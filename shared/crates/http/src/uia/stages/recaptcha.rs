@@ -27,6 +27,10 @@ const INVALID: StageError = StageError {
     code: ErrorCode::CaptchaInvalid,
     message: "The captcha response is not valid",
 };
+const OUTDATED: StageError = StageError {
+    code: ErrorCode::CaptchaInvalid,
+    message: "The captcha response has expired or was used before. Solve the captcha again",
+};
 const UNREACHABLE: StageError = StageError {
     code: ErrorCode::Unauthorized,
     message: "The captcha provider does not respond. Try again",
@@ -58,6 +62,7 @@ pub(super) async fn attempt(context: StageContext<'_>) -> Result<StageOutcome, R
         match captcha::verify(context.app.captcha_connector(), config, &response).await {
             CaptchaResult::Passed => StageOutcome::passed(StageResult::Presence),
             CaptchaResult::Failed => StageOutcome::Refused(INVALID),
+            CaptchaResult::Outdated => StageOutcome::Refused(OUTDATED),
             CaptchaResult::Unavailable => StageOutcome::Refused(UNREACHABLE),
         },
     )

@@ -13,10 +13,10 @@ use crate::{
     config::Config,
     error::{ErrorCode, MatrixError},
     http::{ClientNetwork, Query},
-    secrets::Secret,
+    secrets::{KeyPurpose, Secret, fields},
     store::StoreError,
     threepid_validation::{self, SubmittedToken, ValidationRequest, ValidationState},
-    threepids::{self, Medium},
+    threepids::{self, Medium, PhoneError},
     uia::{
         OpenSession, SessionState,
         fallback::{Field, Form},
@@ -61,10 +61,12 @@ pub(super) fn form(stage: StageType, config: &Config, session: &SessionState) ->
                         .iter()
                         .flat_map(|sms| sms.countries.iter().cloned())
                         .collect(),
+                    is_kept: true,
                     ..Field::text("country", "Country")
                 },
                 Field {
                     help: "type=\"tel\" autocomplete=\"tel\"",
+                    is_kept: true,
                     ..Field::text("phone_number", "Phone number")
                 },
             ],
@@ -87,6 +89,7 @@ pub(super) fn form(stage: StageType, config: &Config, session: &SessionState) ->
             text: "Please enter your e-mail address. We will send a link to it.".into(),
             fields: vec![Field {
                 help: "type=\"email\" autocomplete=\"email\"",
+                is_kept: true,
                 ..Field::text("email", "E-mail address")
             }],
             button: "Send the mail",
@@ -194,7 +197,7 @@ async fn send(
         .and_then(|pending| pending.page.clone());
     let send_attempt = earlier.as_ref().map_or(0, |page| page.send_attempt) + 1;
     let client_secret = earlier.map_or_else(
-        || Secret::new(app.rng.base64::<24>()),
+        || page_secret(app, session, stage),
         |page| page.client_secret,
     );
     let (to, country, shown) = recipient(app, stage, form)?;
@@ -222,6 +225,14 @@ async fn send(
     Ok(())
 }
 
+/// The client secret of the page's validation session. It depends only on the UIA session and the stage: if a form is
+/// submitted twice, both requests name the same validation session, and only one message is sent.
+fn page_secret(app: &App, session: &OpenSession, stage: StageType) -> Secret {
+    let id = session.id().reveal().as_bytes();
+    let message = fields(&[b"page", id, stage.as_str().as_bytes()]);
+    Secret::new(app.config.keys.hash(KeyPurpose::PageSecret, &message))
+}
+
 /// Whether this server sends messages of the stage's medium. Otherwise only an identity server can send them.
 fn sends(config: &Config, stage: StageType) -> bool {
     match stage.medium() {
@@ -240,7 +251,8 @@ fn recipient(
 ) -> Result<(threepids::ThreePid, Option<String>, String), MatrixError> {
     let field = |name: &str| form.get(name).unwrap_or_default().trim().to_owned();
     if let (Some(Medium::Msisdn), Some(sms)) = (stage.medium(), &app.config.sms) {
-        let phone = threepids::parse_phone(sms, &field("country"), &field("phone_number"))?;
+        let phone = threepids::parse_phone(sms, &field("country"), &field("phone_number"))
+            .map_err(phone_error)?;
         let shown = masked_number(&phone.readable);
         return Ok((phone.threepid, Some(phone.country), shown));
     }
@@ -252,6 +264,23 @@ fn recipient(
     })?;
     let shown = masked_mailbox(&email.address);
     Ok((email, None, shown))
+}
+
+/// The error in the words of the page, which does not show the names of the members.
+fn phone_error(error: PhoneError) -> MatrixError {
+    let message = match error {
+        PhoneError::Country => "Choose the country of the phone number",
+        PhoneError::Number => {
+            "This is not a phone number of the chosen country. Check the country and the digits"
+        }
+        PhoneError::Unserved => {
+            "This server does not send text messages to this number. Enter another phone number"
+        }
+    };
+    MatrixError {
+        message: message.into(),
+        ..error.into()
+    }
 }
 
 /// The end of the number, which the user recognises. The number is masked, because others may read the page's URL.

@@ -58,6 +58,24 @@ pub(in crate::store) fn delegated_validation(id_server: &str, sid: &str) -> Stri
     format!("IDSERVER#{}", sha256_base64(&about))
 }
 
+/// The partition key of the second row of that kind. It does not depend on the session ID, because an identity server
+/// may accept several spellings of one, such as `7`, `07` and `7.0`. A session has one address and one client secret,
+/// and `threepid` is in canonical form. The case of the secret is ignored, because an identity server may compare
+/// secrets without regard to case.
+pub(in crate::store) fn delegated_threepid(
+    id_server: &str,
+    threepid: &ThreePid,
+    client_secret: &str,
+) -> String {
+    let about = fields(&[
+        id_server.as_bytes(),
+        threepid.medium.as_str().as_bytes(),
+        threepid.address.as_bytes(),
+        client_secret.to_ascii_lowercase().as_bytes(),
+    ]);
+    format!("IDSERVER#{}", sha256_base64(&about))
+}
+
 pub(in crate::store) fn registration_token(hash: &str) -> String {
     format!("REGTOKEN#{hash}")
 }

@@ -9,7 +9,10 @@ use aws_sdk_dynamodb::{
 };
 
 use super::item::{Item, Map, Row, text};
-use crate::store::{Store, StoreError};
+use crate::{
+    metrics::{self, Metric},
+    store::{Store, StoreError},
+};
 
 /// The maximum number of repetitions for unprocessed keys.
 const UNPROCESSED_RETRIES: u32 = 6;
@@ -67,6 +70,7 @@ impl Store {
             if !unprocessed.is_empty() {
                 attempt += 1;
                 if attempt > UNPROCESSED_RETRIES {
+                    metrics::count(Metric::TableThrottles);
                     return Err(StoreError::Contended);
                 }
                 self.wait(attempt).await;

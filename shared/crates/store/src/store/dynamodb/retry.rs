@@ -8,7 +8,11 @@ use std::{fmt::Debug, future::Future, time::Duration};
 
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 
-use crate::store::{Store, StoreError};
+use crate::{
+    aws,
+    metrics::{self, Metric},
+    store::{Store, StoreError},
+};
 
 /// The maximum number of repetitions of a contended call.
 const RETRIES: u32 = 5;
@@ -45,20 +49,26 @@ impl<E: ProvideErrorMetadata + Debug, R: Debug> From<SdkError<E, R>> for CallErr
 }
 
 fn store_error<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> StoreError {
+    let (_, operation) = aws::operation::<E>();
     match error {
         SdkError::ServiceError(service) => {
-            let code = service.err().code().unwrap_or("unknown");
-            let text = || format!("{code}: {}", service.err().message().unwrap_or_default());
+            let Some(code) = service.err().code() else {
+                let text = format!("{operation}: the response has no error code");
+                return StoreError::Unavailable(text);
+            };
+            let message = service.err().message().unwrap_or_default();
+            let text = || format!("{operation}: {code}: {message}");
             match code {
                 "TransactionConflictException"
                 | "TransactionInProgressException"
-                | "TransactionCanceledException"
-                | "ProvisionedThroughputExceededException"
+                | "TransactionCanceledException" => StoreError::Contended,
+                "ProvisionedThroughputExceededException"
                 | "ThrottlingException"
-                | "RequestLimitExceeded" => StoreError::Contended,
-                "InternalServerError" | "ServiceUnavailable" | "unknown" => {
-                    StoreError::Unavailable(text())
+                | "RequestLimitExceeded" => {
+                    metrics::count(Metric::TableThrottles);
+                    StoreError::Contended
                 }
+                "InternalServerError" | "ServiceUnavailable" => StoreError::Unavailable(text()),
                 _ => StoreError::Refused(text()),
             }
         }

@@ -15,7 +15,10 @@ use super::{
     item::{Item, number},
     retry::CallError,
 };
-use crate::store::{Store, StoreError};
+use crate::{
+    metrics::{self, Metric},
+    store::{Store, StoreError},
+};
 
 /// The maximum number of items that DynamoDB accepts in one transaction.
 const MAX_ITEMS: usize = 100;
@@ -139,6 +142,11 @@ fn failed_attempt<F, R: std::fmt::Debug>(
         {
             let refused = StoreError::Refused("a transaction item is invalid".to_owned());
             return Err(CallError::Final(refused));
+        }
+        if reasons.iter().any(|reason| {
+            has_code(reason, "ThrottlingError") || has_code(reason, "ProvisionedThroughputExceeded")
+        }) {
+            metrics::count(Metric::TableThrottles);
         }
     }
     Err(error.into())

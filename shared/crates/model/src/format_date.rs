@@ -1,6 +1,6 @@
-//! Dates in the text of messages.
+//! Dates in the texts of messages and pages.
 
-use shared::clock::Timestamp;
+use crate::clock::Timestamp;
 
 const MONTHS: [(&str, i64); 12] = [
     ("January", 31),
@@ -21,7 +21,7 @@ const MONTHS: [(&str, i64); 12] = [
 const LAST: i64 = 253_402_300_799_999;
 
 /// Formats a time: `15 January 2027 at 08:00 UTC`.
-pub(crate) fn utc(time: Timestamp) -> String {
+pub fn utc(time: Timestamp) -> String {
     let minutes = time.0.clamp(0, LAST) / 60_000;
     let (hour, minute) = (minutes / 60 % 24, minutes % 60);
     let mut days = minutes / (60 * 24);

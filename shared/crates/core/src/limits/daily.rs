@@ -1,0 +1,77 @@
+//! The sums of all e-mails and of all text messages in a day. They bound the cost of messages, whatever the other limits
+//! allow.
+
+use std::time::Duration;
+
+use super::{LimitError, Quota, bucket_key_of, consume_bucket};
+use crate::{app::App, threepid::Medium};
+
+const DAY: Duration = Duration::from_hours(24);
+/// The part of the burst that is reserved for [`DailyShare::Whole`]: one fifth.
+const RESERVED: u32 = 5;
+
+/// The part of a sum that a message may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DailyShare {
+    /// Everything: password resets and security notifications.
+    Whole,
+    /// Everything but the reserve: messages that anyone can cause for any address.
+    Unreserved,
+}
+
+/// Charges one message to the sum of its medium.
+pub async fn consume_daily(app: &App, medium: Medium, share: DailyShare) -> Result<(), LimitError> {
+    let limit = match medium {
+        Medium::Email => app.config.daily_limits.emails,
+        Medium::Msisdn => app.config.daily_limits.texts,
+    };
+    let (Some(limit), true) = (limit, app.config.limits) else {
+        return Ok(());
+    };
+    let bucket = bucket_key_of(app, "daily", medium);
+    consume_bucket(app, &bucket, quota(limit, share)).await
+}
+
+/// The quota for at most `limit` messages in any 24 hours: half of them at once, the other half spread over a day. The
+/// shares have one bucket with different bursts, so that messages of the larger share use up the smaller one, but not
+/// the reverse.
+fn quota(limit: u32, share: DailyShare) -> Quota {
+    let whole = limit.div_ceil(2).max(1);
+    let burst = match share {
+        DailyShare::Whole => whole,
+        DailyShare::Unreserved => (whole - whole / RESERVED).max(1),
+    };
+    // At the limit of one message, the second message of a day comes after a day.
+    let regained = (limit - limit.div_ceil(2)).max(1);
+    Quota {
+        burst,
+        interval: DAY.div_f64(f64::from(regained)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::millis;
+
+    /// The most messages that a bucket allows in 24 hours: the burst, and what it regains before the last moment.
+    fn most(quota: Quota) -> i64 {
+        i64::from(quota.burst) + (millis(DAY) - 1) / millis(quota.interval)
+    }
+
+    #[test]
+    fn a_day_has_at_most_the_configured_number_of_messages() {
+        for limit in [2, 3, 10, 11, 499, 500, 10_000, 999_999] {
+            let whole = quota(limit, DailyShare::Whole);
+            let unreserved = quota(limit, DailyShare::Unreserved);
+            assert!(most(whole) <= i64::from(limit), "{limit}");
+            assert!(most(whole) >= i64::from(limit) - 1, "{limit}");
+            assert_eq!(whole.interval, unreserved.interval);
+            if limit >= 10 {
+                assert!(unreserved.burst < whole.burst, "{limit}");
+            }
+        }
+        assert_eq!(most(quota(1, DailyShare::Whole)), 1);
+        assert_eq!(quota(500, DailyShare::Unreserved).burst, 200);
+    }
+}
