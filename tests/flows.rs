@@ -20,6 +20,7 @@ mod privileges;
 mod purge;
 mod races;
 mod random_faults;
+mod refunds;
 mod reset_messages;
 pub(crate) mod support;
 mod takeovers;

@@ -8,6 +8,7 @@
 )]
 
 mod owner_notes;
+mod password_attempts;
 mod purposes;
 
 use std::{collections::BTreeMap, time::Duration};

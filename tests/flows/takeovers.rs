@@ -1,10 +1,11 @@
 //! Known attacks that take over an account, all of which must fail.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use gatehouse_local::dynamodb::proxy::{Fault, FaultKind};
+use http::Request;
 use serde_json::{Value, json};
-use test_support::{PASSWORD, PREFIXES, TestServer};
+use test_support::{PASSWORD, PREFIXES, Reply, TestServer};
 
 use crate::flows::support::{
     account_helpers::{
@@ -12,6 +13,7 @@ use crate::flows::support::{
         PASSWORD_PATH, log_in, login_of, password_of, request_reset_token, rows_of, sign_up_with,
         try_login, with_auth,
     },
+    mail_helpers::peer,
     page, submit,
     threepid_helpers::{ALICE, EMAIL, claims, confirm, link_to},
 };
@@ -242,4 +244,123 @@ async fn http_19_a_change_cannot_be_hidden_among_many() {
     attacker.post(&server, PASSWORD_PATH, &hidden).await.ok();
     server.deliver().await;
     assert_eq!(server.messages().len(), 12);
+}
+
+async fn post_from(
+    server: &TestServer,
+    from: IpAddr,
+    token: &str,
+    path: &str,
+    body: &Value,
+) -> Reply {
+    let request = Request::post(path).header("authorization", format!("Bearer {token}"));
+    let request = request.body(body.to_string().into_bytes()).unwrap();
+    server.send_from(from, request).await
+}
+
+/// Resets the password of alice by e-mail, and logs in with the new one.
+async fn reset(server: &TestServer, secret: &str) {
+    let validation = request_reset_token(server, EMAIL, ALICE, secret).await;
+    validation.validate(server).await;
+    let mut body = validation.attempt(None);
+    body["new_password"] = OTHER_PASSWORD.into();
+    server.post(PASSWORD_PATH, &body).await.ok();
+    log_in(server, "alice", OTHER_PASSWORD).await;
+}
+
+/// An attacker who has the password and a token uses up every quota of the account, from many networks, and continues
+/// for hours. The account owner can reset the password by e-mail at any time.
+#[tokio::test]
+async fn pwd_05_no_quota_of_an_intruder_prevents_a_reset() {
+    for hours in [0, 1, 5] {
+        let settings = [&ADDRESSES[..], &[("GATEHOUSE_LIMITS", "on")]].concat();
+        let server = TestServer::with(&settings).await;
+        let owner = sign_up_with(&server, "alice", EMAIL, ALICE).await;
+        let login = login_of("alice", PASSWORD).to_string().into_bytes();
+        let login = Request::post(LOGIN).body(login).unwrap();
+        let intruder = Device::of(&server.send_from(peer(1), login).await.ok());
+        let change = with_auth(
+            json!({ "new_password": PASSWORD }),
+            password_of("alice", PASSWORD, None),
+        );
+        let change = async |network| {
+            post_from(
+                &server,
+                peer(network),
+                &intruder.token,
+                PASSWORD_PATH,
+                &change,
+            )
+            .await
+        };
+        for _ in 0..10 {
+            change(1).await.ok();
+        }
+        assert!(!owner.is_valid(&server).await);
+        for number in 0..10 {
+            server.advance(Duration::from_mins(1));
+            let address = format!("intruder{number}@example.org");
+            let body = json!({ "three_pid_creds": prove(&server, &address).await });
+            let path = "/_matrix/client/v3/account/3pid";
+            post_from(&server, peer(2), &intruder.token, path, &body)
+                .await
+                .ok();
+        }
+        let wrong = with_auth(
+            json!({ "new_password": OTHER_PASSWORD }),
+            password_of("alice", "wrong", None),
+        );
+        for number in 0..200 {
+            let network = peer(100 + number / 10);
+            let reply = if number < 100 {
+                post_from(&server, network, &intruder.token, PASSWORD_PATH, &wrong).await
+            } else {
+                let body = login_of("alice", "wrong").to_string().into_bytes();
+                let request = Request::post(LOGIN).body(body).unwrap();
+                server.send_from(network, request).await
+            };
+            assert!(
+                [401, 403].contains(&reply.status.as_u16()),
+                "{}",
+                reply.text()
+            );
+        }
+        change(3).await.error(429, "M_LIMIT_EXCEEDED");
+        for hour in 0..hours {
+            server.advance(Duration::from_hours(1));
+            change(10 + hour).await.ok();
+            change(10 + hour).await.error(429, "M_LIMIT_EXCEEDED");
+        }
+        server.advance(Duration::from_secs(1));
+        reset(&server, "reset").await;
+        assert!(!intruder.is_valid(&server).await, "after {hours} hours");
+    }
+}
+
+/// The holder of one address of an account cannot use up the resets with another address.
+#[tokio::test]
+async fn pwd_05_each_address_has_its_own_quota_of_resets() {
+    let settings = [&ADDRESSES[..], &[("GATEHOUSE_LIMITS", "on")]].concat();
+    let server = TestServer::with(&settings).await;
+    let owner = sign_up_with(&server, "alice", EMAIL, ALICE).await;
+    let body = json!({ "three_pid_creds": prove(&server, "intruder@example.org").await });
+    let path = "/_matrix/client/v3/account/3pid";
+    owner.post(&server, path, &body).await.ok();
+    for number in 0..12 {
+        server.advance(Duration::from_mins(10));
+        let secret = format!("intruder-{number}");
+        let to = "intruder@example.org";
+        let validation = request_reset_token(&server, EMAIL, to, &secret).await;
+        validation.validate(&server).await;
+        let mut body = validation.attempt(None);
+        body["new_password"] = PASSWORD.into();
+        let reply = server.post(PASSWORD_PATH, &body).await;
+        if number < 11 {
+            reply.ok();
+        } else {
+            reply.error(429, "M_LIMIT_EXCEEDED");
+        }
+    }
+    server.advance(Duration::from_secs(1));
+    reset(&server, "owner").await;
 }

@@ -151,7 +151,7 @@ async fn finish(
     let ((), hash, messages) = tokio::join!(
         completion.refund_attempt(app),
         app.hasher.hash(password, &*app.rng),
-        messages(app, &subject.user, &threepids, &logout)
+        messages(app, &subject, &threepids, &logout)
     );
     let messages = match messages {
         Ok(messages) => messages,
@@ -211,12 +211,19 @@ fn device_logout(protected: &ProtectedRequest, parameters: &Parameters) -> Devic
 /// Returns the outbox rows: the security notifications of the account owner, and the purge of logged-out devices.
 async fn messages(
     app: &App,
-    user: &Localpart,
+    subject: &Subject,
     threepids: &[ThreePid],
     logout: &DeviceLogout,
 ) -> Result<Vec<NewMessage>, LimitError> {
-    let mut messages =
-        security_notifications::notify(app, user, threepids, Notice::PasswordChanged).await?;
+    let user = &subject.user;
+    let mut messages = match &subject.validated {
+        Some(validated) => {
+            security_notifications::notify_of_reset(app, &validated.threepid, threepids).await?
+        }
+        None => {
+            security_notifications::notify(app, user, threepids, Notice::PasswordChanged).await?
+        }
+    };
     if *logout != DeviceLogout::None {
         messages.push(NewMessage::purge(user, app.clock.now(), &*app.rng));
     }

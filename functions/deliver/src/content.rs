@@ -180,7 +180,7 @@ impl Recipient {
         };
         let is_known = match network {
             Some(network) if app.config.limits => {
-                let key = limits::known_network_key(&owner, network);
+                let key = limits::known_network_key(owner.as_str(), network);
                 Some(limits::is_known_network(app, key, account.reset_at).await?)
             }
             _ => None,

@@ -199,9 +199,9 @@ async fn password_change_and_deactivation_have_their_known_cost() {
     Box::pin(costs("off")).await.assert(WITHOUT_LIMITS);
 }
 
-/// Rate limits add a round trip in two cases: the limit on notifications of the owner, consumed in
-/// parallel with the hash; and without a token the limit on requests, because no first read runs in
-/// parallel.
+/// Rate limits add a round trip in three cases: the limit on notifications of the owner, consumed in
+/// parallel with the hash; without a token the limit on requests, because no first read runs in
+/// parallel; and without a token the limit on attempts at the account, consumed in parallel with the hash.
 #[tokio::test]
 async fn password_change_with_limits_has_its_known_cost() {
     Box::pin(costs("on")).await.assert(WITH_LIMITS);
@@ -283,6 +283,6 @@ const WITH_LIMITS: &str = "
     reset, one request: GetItem Proofs + UpdateItem Limits + UpdateItem Limits > GetItem Accounts > BatchGetItem Accounts + Query Accounts + UpdateItem Limits > UpdateItem Limits > TransactWriteItems Accounts&Outbox&Proofs + UpdateItem Limits = 4r 19w
     deactivate, final: BatchGetItem Accounts&UiaSessions + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > UpdateItem Limits > UpdateItem Limits > Query Accounts + Query Accounts + UpdateItem Limits > TransactWriteItems Accounts&Outbox&UiaSessions = 6r 23w
     deactivate, repeated: BatchGetItem Accounts&UiaSessions + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > UpdateItem Limits + UpdateItem Limits = 4r 6w
-    deactivate without a token: UpdateItem Limits + UpdateItem Limits > BatchGetItem Accounts + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > UpdateItem Limits + UpdateItem Limits > BatchGetItem Accounts > Query Accounts + Query Accounts > TransactWriteItems Accounts&Outbox = 6r 21w
+    deactivate without a token: UpdateItem Limits + UpdateItem Limits > BatchGetItem Accounts&Limits + UpdateItem Limits + UpdateItem Limits > UpdateItem Limits > UpdateItem Limits + UpdateItem Limits > BatchGetItem Accounts > Query Accounts + Query Accounts > TransactWriteItems Accounts&Outbox = 8r 21w
     delete devices, one request: BatchGetItem Accounts + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > UpdateItem Limits > UpdateItem Limits > UpdateItem Limits > TransactWriteItems Accounts = 3r 11w
 ";

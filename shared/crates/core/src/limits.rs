@@ -18,9 +18,8 @@ use crate::{
     app::App,
     client_network::ClientNetwork,
     clock::{Timestamp, millis},
-    ids::Localpart,
     secrets::KeyPurpose,
-    store::{GcraUpdate, LimitDecision, StoreError},
+    store::{AttemptBuckets, GcraUpdate, LimitDecision, StoreError},
 };
 
 /// The burst and the interval of a limit.
@@ -120,6 +119,38 @@ pub async fn acquire_for(
     )
 }
 
+/// The keys of the rows that limit the attempts at `account` from all networks together, for
+/// [`Store::find_attempt`](crate::store::Store::find_attempt). `known_network` identifies the account and the client's
+/// network. Returns `None` if rate limits are off.
+pub fn attempt_buckets(
+    app: &App,
+    account: &str,
+    known_network: impl Display,
+) -> Option<AttemptBuckets> {
+    app.config.limits.then(|| AttemptBuckets {
+        account: bucket_key(app, Limit::AccountPasswordAttempts, account),
+        known_network: bucket_key_of(app, KNOWN_NETWORK, known_network),
+    })
+}
+
+/// Charges an attempt at an account whose rows were read. Returns whether it is within the limit. One call in each
+/// case, so that the duration does not depend on earlier attempts at the account under another identifier.
+pub async fn consume_attempt(
+    app: &App,
+    buckets: Option<&AttemptBuckets>,
+    read: Option<Timestamp>,
+) -> Result<bool, StoreError> {
+    let Some(buckets) = buckets else {
+        return Ok(true);
+    };
+    let update = gcra_update(Limit::AccountPasswordAttempts.quota(), app.clock.now());
+    let decision = app
+        .store
+        .consume_read_limit(&buckets.account, update, read)
+        .await?;
+    Ok(decision == LimitDecision::Allowed)
+}
+
 fn check(decision: LimitDecision, update: GcraUpdate) -> Result<(), LimitError> {
     match decision {
         LimitDecision::Allowed => Ok(()),
@@ -202,12 +233,17 @@ pub async fn is_known_network(
         .store
         .known_until(&bucket_key_of(app, KNOWN_NETWORK, key))
         .await?;
-    Ok(until.is_some_and(|until| app.clock.now() < until && until >= since.plus(KNOWN_FOR)))
+    Ok(is_known(app, until, since))
 }
 
-/// The key of [`mark_known_network`] and [`is_known_network`].
-pub fn known_network_key(user: &Localpart, network: ClientNetwork) -> String {
-    format!("{} {network}", user.as_str())
+/// Whether a network that is marked as known until `until` is known now, and was marked at `since` or later.
+pub fn is_known(app: &App, until: Option<Timestamp>, since: Timestamp) -> bool {
+    until.is_some_and(|until| app.clock.now() < until && until >= since.plus(KNOWN_FOR))
+}
+
+/// The key of [`mark_known_network`] and [`is_known_network`]. `account` is the localpart of the account.
+pub fn known_network_key(account: &str, network: ClientNetwork) -> String {
+    format!("{account} {network}")
 }
 
 fn bucket_key(app: &App, limit: Limit, key: impl Display) -> String {

@@ -30,7 +30,28 @@ pub async fn notify(
         return Ok(mails);
     }
     let quota_key = format!("{} {}", user.as_str(), notice.as_str());
-    match limits::consume(app, Limit::Notice, quota_key).await {
+    within(app, Limit::Notice, quota_key, mails).await
+}
+
+/// Like [`notify`], for a password reset with the 3PID `validated`. The quota belongs to the 3PID, so that neither a
+/// client that has the password or a token nor the holder of another 3PID of the account can use it up.
+pub async fn notify_of_reset(
+    app: &App,
+    validated: &ThreePid,
+    addresses: &[ThreePid],
+) -> Result<Vec<NewMessage>, LimitError> {
+    let mails = mails(app, addresses, Notice::PasswordChanged);
+    let quota_key = format!("{} {}", validated.medium, validated.address);
+    within(app, Limit::Reset, quota_key, mails).await
+}
+
+async fn within(
+    app: &App,
+    limit: Limit,
+    quota_key: String,
+    mails: Vec<NewMessage>,
+) -> Result<Vec<NewMessage>, LimitError> {
+    match limits::consume(app, limit, quota_key).await {
         // If the limiter is unavailable, send the notification: a missing notification is worse than a superfluous one.
         Ok(()) | Err(LimitError::Store(_)) => Ok(mails),
         Err(error) => Err(error),

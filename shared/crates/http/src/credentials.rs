@@ -1,14 +1,14 @@
 //! Identifiers and passwords: the password check of a login and of the password stage.
 //!
 //! Every identifier causes the same reads, hashes and charges. An unknown name, an unknown 3PID, an
-//! account without a password and a wrong password produce the same response (UIA-45, UIA-46). An attempt is
-//! charged before the password is hashed.
+//! account without a password, a wrong password and an attempt beyond the limit of the account produce the same
+//! response (UIA-45, UIA-46). The limits of the client's network are charged before the password is hashed.
 
 mod attempt;
 
 pub use attempt::PasswordAttempt;
 
-use attempt::Charges;
+use attempt::AccountLimit;
 
 use crate::{
     app::App,
@@ -23,6 +23,11 @@ use crate::{
     store::{AccountRow, AccountStatus, LoginFacts, StoreError},
     threepids::{self, Medium, ThreePid},
 };
+
+/// The message for wrong credentials. It mentions the limit of the account, because a correct password beyond that
+/// limit gets the same response.
+pub const WRONG: &str = "The user or the password is wrong, or there were too many attempts for this account. \
+    Try again later, or reset the password";
 
 /// The account that a request names.
 #[derive(Clone, PartialEq, Eq)]
@@ -70,9 +75,7 @@ pub enum CredentialError {
 impl From<CredentialError> for MatrixError {
     fn from(error: CredentialError) -> Self {
         match error {
-            CredentialError::Wrong => {
-                Self::new(ErrorCode::Forbidden, "The user or the password is wrong")
-            }
+            CredentialError::Wrong => Self::new(ErrorCode::Forbidden, WRONG),
             CredentialError::Limit(error) => error.into(),
             CredentialError::Hash(error) => error.into(),
             CredentialError::Store(error) => error.into(),
@@ -214,20 +217,15 @@ async fn check(
     let key = identifier.key();
     let (by_network, found) = tokio::join!(
         attempt::charge(app, &key, network, endpoint),
-        find(app, identifier)
+        find(app, identifier, network)
     );
+    // The response to a request beyond these limits is the same for every account, and nothing else is charged.
+    let by_network = by_network?;
     let Found {
         localpart,
         facts,
-        by_account,
+        limit,
     } = found?;
-    let charges = Charges {
-        by_network,
-        by_account,
-    };
-    let reset_at = facts.as_ref().map(|facts| facts.account.reset_at);
-    let reset_at = reset_at.unwrap_or_default();
-    let attempt = PasswordAttempt::new(app, &localpart, network, reset_at, charges).await?;
     let usable = facts
         .as_ref()
         .filter(|facts| facts.account.status != AccountStatus::Deactivated);
@@ -237,11 +235,16 @@ async fn check(
         .as_ref()
         .map(|hash| hash.changed_at)
         .unwrap_or_default();
-    let outcome = app.hasher.verify(password, hash).await?;
-    let (Some(facts), true) = (facts, outcome != PasswordCheck::Wrong) else {
+    // The hash takes longer than the charge, so the time of the charge cannot be observed.
+    let (by_account, outcome) = tokio::join!(limit.charge(app), app.hasher.verify(password, hash));
+    let (by_account, outcome) = (by_account?, outcome?);
+    let (Some(facts), Some(mut spent), true) = (facts, by_account, outcome != PasswordCheck::Wrong)
+    else {
         metrics::count(Metric::LoginsFailed);
-        return Err(attempt.wrong());
+        return Err(CredentialError::Wrong);
     };
+    spent.push(by_network);
+    let attempt = PasswordAttempt::new(spent, network);
     let verified = Verified {
         localpart,
         account: facts.account,
@@ -311,7 +314,8 @@ pub async fn verify_token_holder(
 /// Marks the network as one that the account owner has used. Password attempts from other networks then do not lock
 /// the account owner out on this network. A failure is ignored.
 pub async fn trust_network(app: &App, user: &Localpart, network: ClientNetwork) {
-    let _ = limits::mark_known_network(app, attempt::trusted_network(user, network)).await;
+    let key = attempt::trusted_network(user.as_str(), network);
+    let _ = limits::mark_known_network(app, key).await;
 }
 
 /// The account that an identifier names.
@@ -320,29 +324,34 @@ struct Found {
     localpart: Localpart,
     /// The account and its password hash.
     facts: Option<LoginFacts>,
-    /// The result of the charge for all networks together.
-    by_account: Result<(), LimitError>,
+    /// The limit of attempts for all networks together.
+    limit: AccountLimit,
 }
 
 /// Reads the account that the identifier names. If there is no such account, reads a decoy name instead and finds
-/// nothing. Concurrently with the read, an attempt is charged for all networks together. The key of this charge is the
-/// account's localpart: if each 3PID of the account had a separate key, each would allow as many attempts again.
-async fn find(app: &App, identifier: &Identifier) -> Result<Found, StoreError> {
+/// nothing. The limit for all networks together belongs to the account's localpart: if each 3PID of the account had a
+/// separate limit, each would allow as many attempts again.
+async fn find(
+    app: &App,
+    identifier: &Identifier,
+    network: ClientNetwork,
+) -> Result<Found, StoreError> {
     let name = match identifier {
         Identifier::User(name) => Some(name.clone()),
         Identifier::ThreePid(threepid) => app.store.find_owner(threepid).await?,
         Identifier::Unknown(_) => None,
     };
-    let is_real = name.is_some();
+    let (is_real, account) = match &name {
+        Some(name) => (true, name.as_str().to_owned()),
+        None => (false, identifier.key()),
+    };
     let localpart = name.unwrap_or_else(|| decoy(app, identifier));
-    let (by_account, facts) = tokio::join!(
-        limits::consume(app, Limit::AccountPasswordAttempts, localpart.as_str()),
-        app.store.find_login(&localpart)
-    );
+    let mut limit = AccountLimit::new(app, account, network);
+    let facts = limit.read(app, &localpart).await?;
     Ok(Found {
         localpart,
-        facts: facts?.filter(|_| is_real),
-        by_account,
+        facts: facts.login.filter(|_| is_real),
+        limit,
     })
 }
 

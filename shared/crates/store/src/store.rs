@@ -38,7 +38,7 @@ pub use accounts::{
     AccountKind, AccountRow, AccountStatus, KeptDevice, RegistrationFacts, RegistrationLookup,
 };
 pub use appservices::AppservicesRow;
-pub use auth_lookup::{CallerFacts, LoginFacts};
+pub use auth_lookup::{AttemptBuckets, AttemptFacts, CallerFacts, LoginFacts};
 pub use commands::{
     AddThreePidError, ChangeAccountError, CreateAccountError, Deactivation, DeviceLogout,
     MAX_THREEPIDS, NewAccount, NewDevice, NewThreePid, PasswordChange, RemoveThreePidError,

@@ -101,8 +101,11 @@ pub enum Limit {
     /// Wrong codes of text messages, by number, in all validation sessions together.
     CodeForNumber,
     /// Security notifications, by account and kind, so that repeating an action cannot flood the mailbox
-    /// and one kind cannot suppress another.
+    /// and one kind cannot suppress another. Password resets are not counted.
     Notice,
+    /// Password resets, by the validated 3PID. The quota is separate, so that a client that has the password or a
+    /// token cannot keep the account owner from a reset, and so that the holder of one 3PID cannot either.
+    Reset,
     /// 3PIDs that are added to an account. Each mailbox of the account is notified.
     Addition,
     /// Requests with an access token that only read. Services that verify tokens by `whoami` send the requests of many
@@ -165,7 +168,7 @@ impl LimitRow {
 
 /// All limits. The table in the documentation is generated from this table.
 #[rustfmt::skip] // One line per limit, so that the limits can be compared.
-pub const LIMITS: [LimitRow; 49] = [
+pub const LIMITS: [LimitRow; 50] = [
     row(Limit::Register, "register", "network", (240, 1), "each `POST /register` of an ordinary user"),
     row(Limit::Available, "available", "network", (60, 1), "each `GET /register/available`"),
     row(Limit::RegistrationToken, "registration-token", "network", (10, MINUTE), "each check of a registration token, by its validity endpoint or in the UIA stage; refunded if the token is valid"),
@@ -173,7 +176,7 @@ pub const LIMITS: [LimitRow; 49] = [
     row(Limit::Captcha, "captcha", "network", (20, 15), "each call to the captcha provider"),
     row(Limit::PasswordHash, "password-hash", "network", (20, 30), "each password hash: registration, login, the stage `m.login.password`, password reset"),
     row(Limit::NetworkPasswordAttempts, "password-guess", "identifier and network", (10, MINUTE), "each password attempt; refunded if the password is right"),
-    row(Limit::AccountPasswordAttempts, "account-guess", "account, all networks", (100, 10 * MINUTE), "each password attempt without an access token; refunded if the password is right"),
+    row(Limit::AccountPasswordAttempts, "account-guess", "account, all networks", (100, 10 * MINUTE), "each password attempt without an access token; refunded if the password is right. An attempt above this limit gets the response to a wrong password"),
     row(Limit::TokenHolderPasswordAttempts, "own-guess", "account, all networks", (100, 10 * MINUTE), "each password attempt with an access token of the account; refunded if the password is right"),
     row(Limit::Account, "account", "network", (60, 2), "each request to a UIA-protected endpoint of an account, `POST /account/3pid`, `POST /account/3pid/delete`, `PUT /devices/{deviceId}`"),
     row(Limit::Login, "login", "network", (60, 2), "each login, with a password or as an application service"),
@@ -209,6 +212,7 @@ pub const LIMITS: [LimitRow; 49] = [
     row(Limit::CodeForNumberFromNetwork, "code-for-number-from-network", "phone number and widest network", (10, 10 * MINUTE), "each code of a text message that is submitted; refunded if the code is right"),
     row(Limit::CodeForNumber, "code-for-number", "phone number; separate for password resets", (30, 30 * MINUTE), "each code of a text message that is submitted; refunded if the code is right"),
     row(Limit::Notice, "notice", "account and kind of notification", (10, HOUR), "each password change of an account that gets security notifications"),
+    row(Limit::Reset, "reset", "address", (10, HOUR), "each password reset"),
     row(Limit::Addition, "addition", "account", (10, HOUR), "each 3PID that is added to an account"),
     row(Limit::Read, "read", "network", (240, 0), "each `GET` of `/account/whoami`, `/capabilities`, `/devices`, `/devices/{deviceId}` and `/account/3pid`").every_millis(200),
     row(Limit::TokenRead, "token-read", "access token", (300, 0), "the same requests").every_millis(100),

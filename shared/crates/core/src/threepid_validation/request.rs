@@ -90,12 +90,14 @@ pub async fn request(
         (Ok(()), Err(error)) => Err(error.into()),
         (Ok(()), Ok(found)) => Box::pin(enqueue(app, &request, &sid, found, &requester)).await,
     };
-    if charged.is_ok() && !matches!(outcome, Ok(Outcome::Enqueued)) {
+    let may_be_enqueued = matches!(outcome, Ok(Outcome::Enqueued | Outcome::Unknown(_)));
+    if charged.is_ok() && !may_be_enqueued {
         quotas.refund(app).await;
     }
     match outcome? {
         Outcome::Enqueued | Outcome::NotNeeded => Ok(sid),
         Outcome::OverQuota => charged.map(|()| sid).map_err(RequestError::from),
+        Outcome::Unknown(error) => Err(error.into()),
     }
 }
 
@@ -135,6 +137,8 @@ enum Outcome {
     NotNeeded,
     /// A message is due, but a quota is exhausted.
     OverQuota,
+    /// The write failed, but may have enqueued the message. Therefore its charge is not refunded.
+    Unknown(StoreError),
 }
 
 async fn enqueue(
@@ -153,7 +157,7 @@ async fn enqueue(
             match app.store.save_validation(&row, Some(&message)).await {
                 Ok(()) => return Ok(Outcome::Enqueued),
                 Err(SaveValidationError::Conflict) => app.store.wait(attempt).await,
-                Err(SaveValidationError::Store(error)) => return Err(error.into()),
+                Err(SaveValidationError::Store(error)) => return Ok(Outcome::Unknown(error)),
             }
         } else if attempt > 0 {
             return Ok(Outcome::OverQuota);

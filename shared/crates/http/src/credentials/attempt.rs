@@ -1,17 +1,22 @@
-//! The rate limits of a password attempt, charged before the password is hashed.
+//! The rate limits of a password attempt.
 //!
-//! An attempt is charged by account and network, by network, and by account for all networks
-//! together. Because of the last limit, many networks allow hardly more attempts than one network.
-//! Attackers could use this limit to lock an account owner out. Therefore it does not apply to
-//! networks from which the account owner has logged in during the last month.
+//! A rate-limit error is decided only by values of the request: the identifier as sent and the network. These limits
+//! are charged before the account is known. The limit of the account for all networks together depends on a lookup, so
+//! its error would disclose which account an identifier belongs to. A request beyond it is therefore answered like a
+//! wrong password, after the same calls and the same hash.
+//!
+//! Because of the limit of the account, many networks allow hardly more attempts than one network. Attackers could use
+//! it to lock an account owner out. Therefore it does not apply to networks from which the account owner has logged in
+//! during the last month.
 
-use super::{CredentialError, Identifier};
+use super::Identifier;
 use crate::{
     app::App,
     clock::Timestamp,
     http::ClientNetwork,
     ids::Localpart,
     limits::{self, Limit, LimitError},
+    store::{AttemptBuckets, AttemptFacts, StoreError},
 };
 
 /// A charged password attempt.
@@ -20,16 +25,17 @@ pub struct PasswordAttempt {
     /// The charges to refund if the password is correct.
     spent: Vec<(Limit, String)>,
     network: ClientNetwork,
-    /// The limit for all networks together, if it is exceeded but does not apply to this network.
-    exceeded: Option<LimitError>,
 }
 
-/// The results of charging an attempt at an account.
-pub(super) struct Charges {
-    /// The result for the network, with the charge to refund if the password is correct.
-    pub(super) by_network: Result<(Limit, String), LimitError>,
-    /// The result for the account, for all networks together.
-    pub(super) by_account: Result<(), LimitError>,
+/// The limit of an account for all networks together, with the rows that decide about it.
+pub(super) struct AccountLimit {
+    /// The key of the account's bucket.
+    account: String,
+    buckets: Option<AttemptBuckets>,
+    arrival: Option<Timestamp>,
+    known_until: Option<Timestamp>,
+    /// The last password reset of the account. Networks that were used before are not known.
+    reset_at: Timestamp,
 }
 
 /// Charges an attempt at `key` to the network, concurrently with the read of the account. `endpoint` is the limit
@@ -61,52 +67,58 @@ pub(super) fn of_token_holder(user: &Localpart, network: ClientNetwork) -> [(Lim
 }
 
 /// The key of a network that a user has logged in from.
-pub(super) fn trusted_network(name: &Localpart, network: ClientNetwork) -> String {
-    limits::known_network_key(name, network)
+pub(super) fn trusted_network(account: &str, network: ClientNetwork) -> String {
+    limits::known_network_key(account, network)
+}
+
+impl AccountLimit {
+    /// The limit of `account`, a localpart or the key of an identifier that has no account. A key contains a space
+    /// and a localpart does not, so no client can name the bucket of such an identifier as a user.
+    pub(super) fn new(app: &App, account: String, network: ClientNetwork) -> Self {
+        let buckets = limits::attempt_buckets(app, &account, trusted_network(&account, network));
+        Self {
+            account,
+            buckets,
+            arrival: None,
+            known_until: None,
+            reset_at: Timestamp::default(),
+        }
+    }
+
+    /// Reads the account `name` together with the rows of this limit.
+    pub(super) async fn read(
+        &mut self,
+        app: &App,
+        name: &Localpart,
+    ) -> Result<AttemptFacts, StoreError> {
+        let facts = app.store.find_attempt(name, self.buckets.as_ref()).await?;
+        (self.arrival, self.known_until) = (facts.arrival, facts.known_until);
+        let reset_at = facts.login.as_ref().map(|login| login.account.reset_at);
+        self.reset_at = reset_at.unwrap_or_default();
+        Ok(facts)
+    }
+
+    /// Charges an attempt. Returns the charges to refund if the password is correct, or `None` if the attempt exceeds
+    /// the limit and must fail even with the correct password.
+    pub(super) async fn charge(
+        &self,
+        app: &App,
+    ) -> Result<Option<Vec<(Limit, String)>>, StoreError> {
+        let is_known = limits::is_known(app, self.known_until, self.reset_at);
+        let is_charged = limits::consume_attempt(app, self.buckets.as_ref(), self.arrival).await?;
+        let charge = || (Limit::AccountPasswordAttempts, self.account.clone());
+        Ok(match (is_charged, is_known) {
+            (true, _) => Some(vec![charge()]),
+            (false, true) => Some(Vec::new()),
+            (false, false) => None,
+        })
+    }
 }
 
 impl PasswordAttempt {
-    /// The attempt, if its charges allow it. `name` is the localpart of the account or a decoy. Networks that were used
-    /// before `reset_at`, the last password reset of the account, are not trusted.
-    pub(super) async fn new(
-        app: &App,
-        name: &Localpart,
-        network: ClientNetwork,
-        reset_at: Timestamp,
-        charges: Charges,
-    ) -> Result<Self, CredentialError> {
-        let account = (Limit::AccountPasswordAttempts, name.as_str().to_owned());
-        let spent = match charges.by_network {
-            Ok(spent) => spent,
-            Err(error) => {
-                if charges.by_account.is_ok() {
-                    limits::refund_all(app, &[account]).await;
-                }
-                return Err(error.into());
-            }
-        };
-        let (spent, exceeded) = match charges.by_account {
-            Ok(()) => (vec![spent, account], None),
-            Err(error @ LimitError::Exceeded { .. })
-                if limits::is_known_network(app, trusted_network(name, network), reset_at)
-                    .await? =>
-            {
-                (vec![spent], Some(error))
-            }
-            Err(error) => return Err(error.into()),
-        };
-        Ok(Self {
-            spent,
-            network,
-            exceeded,
-        })
-    }
-
-    /// The error for a wrong password. Beyond the limit, a trusted network receives the rate-limit error, like every
-    /// other network. Otherwise other clients in the network could find out which accounts log in from it.
-    pub(super) fn wrong(self) -> CredentialError {
-        self.exceeded
-            .map_or(CredentialError::Wrong, CredentialError::Limit)
+    /// An attempt whose charges allow it.
+    pub(super) const fn new(spent: Vec<(Limit, String)>, network: ClientNetwork) -> Self {
+        Self { spent, network }
     }
 
     /// Refunds the attempt: a correct password is not counted.

@@ -14,6 +14,7 @@ use super::{
     passwords::read_password,
 };
 use crate::{
+    clock::Timestamp,
     ids::{DeviceId, Localpart},
     password_hash::PasswordHash,
 };
@@ -40,6 +41,26 @@ pub struct LoginFacts {
     pub password: Option<PasswordHash>,
 }
 
+/// The keys of the rate-limit rows of a password attempt.
+#[derive(Debug)]
+pub struct AttemptBuckets {
+    /// The bucket of the account.
+    pub account: String,
+    /// The row that marks the client's network as known to the account.
+    pub known_network: String,
+}
+
+/// The rows of a password attempt.
+#[derive(Debug, Default)]
+pub struct AttemptFacts {
+    /// The account, if it exists.
+    pub login: Option<LoginFacts>,
+    /// The theoretical arrival time (TAT) of the account's bucket, if there is a bucket.
+    pub arrival: Option<Timestamp>,
+    /// The time until which the client's network is known, if it was marked.
+    pub known_until: Option<Timestamp>,
+}
+
 /// The rows that one call found.
 #[derive(Default)]
 struct FoundRows {
@@ -48,6 +69,9 @@ struct FoundRows {
     password: Option<PasswordHash>,
     appservices: Option<AppservicesRow>,
     session: Option<SessionRow>,
+    /// The TAT of a bucket.
+    arrival: Option<Timestamp>,
+    known_until: Option<Timestamp>,
 }
 
 impl Store {
@@ -76,12 +100,29 @@ impl Store {
 
     /// An account and its password.
     pub async fn find_login(&self, name: &Localpart) -> Result<Option<LoginFacts>, StoreError> {
-        let keys = vec![account_key(name, MAIN), account_key(name, PASSWORD)];
-        let found = self.find_rows(keys, None).await?;
-        let password = found.password;
-        Ok(found
-            .account
-            .map(|account| LoginFacts { account, password }))
+        let found = self.find_rows(login_keys(name), None).await?;
+        Ok(found.login())
+    }
+
+    /// An account, its password and the rate-limit rows of a password attempt, all in one call, so that no further call
+    /// depends on what was found.
+    pub async fn find_attempt(
+        &self,
+        name: &Localpart,
+        buckets: Option<&AttemptBuckets>,
+    ) -> Result<AttemptFacts, StoreError> {
+        let mut request = HashMap::from([(self.accounts.clone(), login_keys(name))]);
+        if let Some(buckets) = buckets {
+            let keys = [&buckets.account, &buckets.known_network];
+            let keys = keys.map(|key| Item::at(key).build());
+            request.insert(self.limits.clone(), keys.to_vec());
+        }
+        let found = self.read_rows(request).await?;
+        Ok(AttemptFacts {
+            arrival: found.arrival,
+            known_until: found.known_until,
+            login: found.login(),
+        })
     }
 
     /// The account, device and password of an access token, and a UIA session.
@@ -155,11 +196,18 @@ impl Store {
         if let Some(session) = session {
             request.insert(self.uia_sessions.clone(), vec![Item::at(session).build()]);
         }
+        self.read_rows(request).await
+    }
+
+    async fn read_rows(&self, request: HashMap<String, Vec<Map>>) -> Result<FoundRows, StoreError> {
         let mut found = FoundRows::default();
         for (table, rows) in self.batch_get(request).await? {
             for row in rows.into_iter().map(Row::new) {
                 if table == self.uia_sessions {
                     found.session = Some(SessionRow::read(&row)?);
+                } else if table == self.limits {
+                    found.arrival = found.arrival.or(row.time_if("tat")?);
+                    found.known_until = found.known_until.or(row.time_if("known_until")?);
                 } else {
                     found.add(&row)?;
                 }
@@ -179,6 +227,15 @@ impl FoundRows {
         }
         Ok(())
     }
+
+    fn login(self) -> Option<LoginFacts> {
+        let password = self.password;
+        self.account.map(|account| LoginFacts { account, password })
+    }
+}
+
+fn login_keys(name: &Localpart) -> Vec<Map> {
+    vec![account_key(name, MAIN), account_key(name, PASSWORD)]
 }
 
 fn account_key(user: &Localpart, sk: &str) -> Map {

@@ -28,6 +28,13 @@ pub struct GcraUpdate {
     pub tolerance: i64,
 }
 
+impl GcraUpdate {
+    /// The highest TAT that requests can reach.
+    const fn highest(self) -> Timestamp {
+        Timestamp(self.now.0 + self.tolerance + self.cost)
+    }
+}
+
 /// Whether a request is within a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LimitDecision {
@@ -61,35 +68,68 @@ impl Store {
         bucket: &str,
         gcra: GcraUpdate,
     ) -> Result<LimitDecision, StoreError> {
-        let (now, cost) = (gcra.now.0, gcra.cost);
-        let begin = BucketUpdate {
-            update: "SET tat = :value, #ttl = :ttl",
-            condition: "attribute_not_exists(tat) OR tat <= :limit",
-            value: now + cost,
-            limit: now,
-            empty_at: now + cost,
-        };
-        let decision = self.update_bucket(bucket, begin).await?;
+        let decision = self.begin_bucket(bucket, gcra).await?;
         let LimitDecision::Exceeded { arrival } = decision else {
             return Ok(decision);
         };
-        let limit = now + gcra.tolerance;
-        if arrival.0 > limit + cost {
-            return self
-                .cap_bucket(bucket, arrival, Timestamp(limit + cost))
-                .await;
+        let highest = gcra.highest();
+        if arrival > highest {
+            return self.cap_bucket(bucket, arrival, highest).await;
         }
-        if arrival.0 > limit {
+        if arrival.0 > gcra.now.0 + gcra.tolerance {
             return Ok(decision);
         }
+        self.add_to_bucket(bucket, gcra).await
+    }
+
+    /// Like [`consume_limit`](Self::consume_limit), for a bucket whose TAT has just been read. Makes one `UpdateItem`
+    /// call, whether the bucket is empty, in use or exhausted, so that the duration does not disclose the state of the
+    /// bucket. A second call follows only if a concurrent request has changed the bucket since.
+    pub async fn consume_read_limit(
+        &self,
+        bucket: &str,
+        gcra: GcraUpdate,
+        read: Option<Timestamp>,
+    ) -> Result<LimitDecision, StoreError> {
+        match read {
+            Some(arrival) if gcra.now < arrival && arrival <= gcra.highest() => {
+                self.add_to_bucket(bucket, gcra).await
+            }
+            _ => self.consume_limit(bucket, gcra).await,
+        }
+    }
+
+    /// Counts the first request of an empty bucket.
+    async fn begin_bucket(
+        &self,
+        bucket: &str,
+        gcra: GcraUpdate,
+    ) -> Result<LimitDecision, StoreError> {
+        let empty_at = gcra.now.0 + gcra.cost;
+        let begin = BucketUpdate {
+            update: "SET tat = :value, #ttl = :ttl",
+            condition: "attribute_not_exists(tat) OR tat <= :limit",
+            value: empty_at,
+            limit: gcra.now.0,
+            empty_at,
+        };
+        self.update_bucket(bucket, begin).await
+    }
+
+    /// Counts one more request of a bucket that is in use.
+    async fn add_to_bucket(
+        &self,
+        bucket: &str,
+        gcra: GcraUpdate,
+    ) -> Result<LimitDecision, StoreError> {
         let add = BucketUpdate {
             update: "SET tat = tat + :value, #ttl = :ttl",
             condition: "tat <= :limit",
-            value: cost,
-            limit,
+            value: gcra.cost,
+            limit: gcra.now.0 + gcra.tolerance,
             // The condition bounds the TAT that this update writes, whatever concurrent requests have added since the
             // bucket was read. A TTL computed from the TAT that was read could end before the bucket is empty.
-            empty_at: limit + cost,
+            empty_at: gcra.highest().0,
         };
         self.update_bucket(bucket, add).await
     }
@@ -114,13 +154,15 @@ impl Store {
         Ok(LimitDecision::Exceeded { arrival: highest })
     }
 
-    /// Refunds one request. The TTL does not change: the bucket is empty earlier than it was before.
+    /// Refunds one request. The TTL does not change: the bucket is empty earlier than it was before. The nonce keeps a
+    /// repetition after a lost response from refunding twice.
     pub async fn refund_limit(&self, bucket: &str, cost: i64) -> Result<(), StoreError> {
         let request = self
             .bucket(bucket)
-            .update_expression("SET tat = tat - :cost")
-            .condition_expression("attribute_exists(tat)")
-            .expression_attribute_values(":cost", number(cost));
+            .update_expression("SET tat = tat - :cost, refund = :refund")
+            .condition_expression("attribute_exists(tat) AND NOT refund = :refund")
+            .expression_attribute_values(":cost", number(cost))
+            .expression_attribute_values(":refund", text(self.rng.base64::<12>()));
         self.update_item(request).await?;
         Ok(())
     }

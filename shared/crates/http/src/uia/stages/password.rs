@@ -26,7 +26,7 @@ const MISSING: StageError = StageError {
 };
 const WRONG: StageError = StageError {
     code: ErrorCode::Forbidden,
-    message: "The user name or the password is wrong",
+    message: credentials::WRONG,
 };
 
 pub(super) async fn attempt(
