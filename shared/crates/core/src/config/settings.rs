@@ -306,7 +306,7 @@ pub const SETTINGS: &[Setting] = &[
     row(
         "GATEHOUSE_DAILY_TEXTS",
         Some("500"),
-        "The same for text messages. With the price of one text message, this is the maximum cost of a day.",
+        "The most text messages that are sent in any 24 hours, or `unlimited`. Multiplied by the price of a text message, it is the maximum cost of a day. A part is reserved in the same way.",
     ),
     row(
         "GATEHOUSE_SHOW_REQUEST_NETWORK",

@@ -103,8 +103,9 @@ pub enum Limit {
     /// Security notifications, by account and kind, so that repeating an action cannot flood the mailbox
     /// and one kind cannot suppress another. Password resets are not counted.
     Notice,
-    /// Password resets, by the validated 3PID. The quota is separate, so that a client that has the password or a
-    /// token cannot keep the account owner from a reset, and so that the holder of one 3PID cannot either.
+    /// Password resets, by the validated 3PID. The quota is separate and belongs to the 3PID. Otherwise a client that
+    /// has the password or a token, or the holder of another 3PID of the account, could keep the account owner from a
+    /// reset.
     Reset,
     /// 3PIDs that are added to an account. Each mailbox of the account is notified.
     Addition,
@@ -117,8 +118,8 @@ pub enum Limit {
     /// Requests with an access token that change the account or start a UIA session, by access token. The quota is
     /// larger than that of a network, too.
     TokenWrite,
-    /// Logouts. They have a separate quota and none for each user or token, so that no other request can keep an
-    /// account owner from logging out a thief.
+    /// Logouts. They have a separate quota for each network and none for each user or token, so that no other request
+    /// can keep an account owner from logging out an attacker.
     Logout,
     /// Requests for new tokens, by device.
     DeviceRefresh,
@@ -183,34 +184,34 @@ pub const LIMITS: [LimitRow; 50] = [
     row(Limit::Refresh, "refresh", "network", (60, 2), "each `POST /refresh`"),
     row(Limit::Guest, "guest", "network", (10, MINUTE), "each `POST /register?kind=guest`"),
     row(Limit::FallbackPage, "fallback-page", "network", (60, 2), "each fallback page that is opened or submitted"),
-    row(Limit::WaitingPage, "waiting-page", "UIA session", (20, 5), "each time that a fallback page is opened or reloads itself while it waits for a link"),
+    row(Limit::WaitingPage, "waiting-page", "UIA session", (20, 5), "each time that a fallback page that waits for a link is opened or reloads itself"),
     row(Limit::RequestToken, "request-token", "network", (60, 2), "each `requestToken` request, whether a message is sent or not"),
     row(Limit::SubmitToken, "submit-token", "network", (60, 2), "each `submitToken` or `confirm` request"),
     row(Limit::IdServer, "id-server", "network", (60, 2), "`POST /account/3pid/bind`, `POST /account/3pid/unbind`, and each request to an identity server about a delegated validation"),
-    row(Limit::Message, "message", "network", (20, MINUTE), "each message that is requested, of any purpose"),
-    row(Limit::MessageBlock56, "message-56", "IPv6 /56", (40, 30), "each message that is requested, of any purpose"),
-    row(Limit::MessageBlock48, "message-48", "IPv6 /48", (100, 12), "each message that is requested, of any purpose"),
-    row(Limit::MailFromNetwork, "mail-from-network", "mailbox and widest network", (5, 10 * MINUTE), "each e-mail for registration or for a new address of an account that is requested"),
-    row(Limit::MailAddress, "mail-address", "mailbox", (10, 5 * MINUTE), "each e-mail for registration or for a new address of an account that is sent"),
-    row(Limit::SmsFromNetwork, "sms-from-network", "phone number and widest network", (4, 20 * MINUTE), "each text message for registration or for a new address of an account that is requested"),
-    row(Limit::SmsPrefixFromNetwork, "sms-prefix-from-network", "phone number without its last three digits, and widest network", (5, 12 * MINUTE), "each text message for registration or for a new address of an account that is requested"),
-    row(Limit::SmsCountryFromNetwork, "sms-country-from-network", "country and widest network", (10, 2 * MINUTE), "each text message for registration or for a new address of an account that is requested"),
-    row(Limit::SmsNumber, "sms-number", "phone number", (8, 10 * MINUTE), "each text message for registration or for a new address of an account that is sent"),
-    row(Limit::SmsPrefix, "sms-prefix", "phone number without its last three digits", (20, 3 * MINUTE), "each text message for registration or for a new address of an account that is sent"),
-    row(Limit::SmsCountry, "sms-country", "country", (200, 10), "each text message for registration or for a new address of an account that is sent"),
-    row(Limit::ResetMailFromNetwork, "reset-mail-from-network", "mailbox and widest network", (5, 10 * MINUTE), "each e-mail for a password reset that is requested"),
-    row(Limit::ResetMailAddress, "reset-mail-address", "mailbox", (10, 5 * MINUTE), "each e-mail for a password reset that is sent"),
-    row(Limit::ResetSmsFromNetwork, "reset-sms-from-network", "phone number and widest network", (4, 20 * MINUTE), "each text message for a password reset that is requested"),
-    row(Limit::ResetSmsPrefixFromNetwork, "reset-sms-prefix-from-network", "phone number without its last three digits, and widest network", (5, 12 * MINUTE), "each text message for a password reset that is requested"),
-    row(Limit::ResetSmsCountryFromNetwork, "reset-sms-country-from-network", "country and widest network", (10, 2 * MINUTE), "each text message for a password reset that is requested"),
-    row(Limit::ResetSmsNumber, "reset-sms-number", "phone number", (8, 10 * MINUTE), "each text message for a password reset that is sent"),
-    row(Limit::ResetSmsPrefix, "reset-sms-prefix", "phone number without its last three digits", (20, 3 * MINUTE), "each text message for a password reset that is sent"),
-    row(Limit::ResetSmsCountry, "reset-sms-country", "country", (200, 10), "each text message for a password reset that is sent"),
+    row(Limit::Message, "message", "network", (20, MINUTE), "each requested message, of any purpose"),
+    row(Limit::MessageBlock56, "message-56", "IPv6 /56", (40, 30), "each requested message, of any purpose"),
+    row(Limit::MessageBlock48, "message-48", "IPv6 /48", (100, 12), "each requested message, of any purpose"),
+    row(Limit::MailFromNetwork, "mail-from-network", "mailbox and widest network", (5, 10 * MINUTE), "each requested e-mail for registration or for a new address of an account"),
+    row(Limit::MailAddress, "mail-address", "mailbox", (10, 5 * MINUTE), "each sent e-mail for registration or for a new address of an account"),
+    row(Limit::SmsFromNetwork, "sms-from-network", "phone number and widest network", (4, 20 * MINUTE), "each requested text message for registration or for a new address of an account"),
+    row(Limit::SmsPrefixFromNetwork, "sms-prefix-from-network", "phone number without its last three digits, and widest network", (5, 12 * MINUTE), "each requested text message for registration or for a new address of an account"),
+    row(Limit::SmsCountryFromNetwork, "sms-country-from-network", "country and widest network", (10, 2 * MINUTE), "each requested text message for registration or for a new address of an account"),
+    row(Limit::SmsNumber, "sms-number", "phone number", (8, 10 * MINUTE), "each sent text message for registration or for a new address of an account"),
+    row(Limit::SmsPrefix, "sms-prefix", "phone number without its last three digits", (20, 3 * MINUTE), "each sent text message for registration or for a new address of an account"),
+    row(Limit::SmsCountry, "sms-country", "country", (200, 10), "each sent text message for registration or for a new address of an account"),
+    row(Limit::ResetMailFromNetwork, "reset-mail-from-network", "mailbox and widest network", (5, 10 * MINUTE), "each requested e-mail for a password reset"),
+    row(Limit::ResetMailAddress, "reset-mail-address", "mailbox", (10, 5 * MINUTE), "each sent e-mail for a password reset"),
+    row(Limit::ResetSmsFromNetwork, "reset-sms-from-network", "phone number and widest network", (4, 20 * MINUTE), "each requested text message for a password reset"),
+    row(Limit::ResetSmsPrefixFromNetwork, "reset-sms-prefix-from-network", "phone number without its last three digits, and widest network", (5, 12 * MINUTE), "each requested text message for a password reset"),
+    row(Limit::ResetSmsCountryFromNetwork, "reset-sms-country-from-network", "country and widest network", (10, 2 * MINUTE), "each requested text message for a password reset"),
+    row(Limit::ResetSmsNumber, "reset-sms-number", "phone number", (8, 10 * MINUTE), "each sent text message for a password reset"),
+    row(Limit::ResetSmsPrefix, "reset-sms-prefix", "phone number without its last three digits", (20, 3 * MINUTE), "each sent text message for a password reset"),
+    row(Limit::ResetSmsCountry, "reset-sms-country", "country", (200, 10), "each sent text message for a password reset"),
     row(Limit::KnownNotice, "known-notice", "address and widest network", (1, 24 * HOUR), "the message to an account owner that someone else entered a 3PID of the account"),
     row(Limit::KnownNoticeAddress, "known-notice-address", "address", (3, 8 * HOUR), "the same message, if the request came from a network that the owner has not used"),
-    row(Limit::CodeFromNetwork, "code-from-network", "widest network", (20, 5 * MINUTE), "each code of a text message that is submitted; refunded if the code is right"),
-    row(Limit::CodeForNumberFromNetwork, "code-for-number-from-network", "phone number and widest network", (10, 10 * MINUTE), "each code of a text message that is submitted; refunded if the code is right"),
-    row(Limit::CodeForNumber, "code-for-number", "phone number; separate for password resets", (30, 30 * MINUTE), "each code of a text message that is submitted; refunded if the code is right"),
+    row(Limit::CodeFromNetwork, "code-from-network", "widest network", (20, 5 * MINUTE), "each submitted code of a text message; refunded if the code is right"),
+    row(Limit::CodeForNumberFromNetwork, "code-for-number-from-network", "phone number and widest network", (10, 10 * MINUTE), "each submitted code of a text message; refunded if the code is right"),
+    row(Limit::CodeForNumber, "code-for-number", "phone number; separate for password resets", (30, 30 * MINUTE), "each submitted code of a text message; refunded if the code is right"),
     row(Limit::Notice, "notice", "account and kind of notification", (10, HOUR), "each password change of an account that gets security notifications"),
     row(Limit::Reset, "reset", "address", (10, HOUR), "each password reset"),
     row(Limit::Addition, "addition", "account", (10, HOUR), "each 3PID that is added to an account"),
