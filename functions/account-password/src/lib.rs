@@ -172,9 +172,9 @@ async fn finish(
         now: app.clock.now(),
     };
     let write = |session| app.store.change_password(&change, session);
-    // The client has authenticated as the account owner. A trusted network prevents later password attempts
-    // of attackers from locking the owner out there. It is recorded after the time of the change, because a reset ends
-    // the trust in all networks that were recorded earlier.
+    // The client has authenticated as the account owner. In a known network, password attempts of attackers cannot lock
+    // the owner out. The network is recorded after the time of the change, because after a reset the networks that were
+    // recorded earlier are no longer known.
     let (response, ()) = tokio::join!(
         Box::pin(protected.finish_with(app, completion, DONE, write)),
         credentials::trust_network(app, &change.user, protected.network)

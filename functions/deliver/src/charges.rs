@@ -2,8 +2,8 @@
 //! for the message: a request that causes no message uses up nothing, and the response does not depend on the charge.
 //!
 //! A message beyond such a limit is dropped. It is not delayed: no client would wait for it any more, and an attacker
-//! could fill a queue that other messages wait in. The exception is a security notification, which waits for the limit
-//! of the day.
+//! could fill a queue that other messages wait in. The exception is a security notification, which waits for the daily
+//! limit.
 
 use shared::{
     app::App,
@@ -24,9 +24,9 @@ pub(crate) struct Charges {
     owner_notice: Option<String>,
     /// The other limits, from the narrowest to the widest.
     shared: Vec<(Limit, String)>,
-    /// The part of the sum of the day that the message may use.
+    /// The part of the daily limit that the message may use.
     share: DailyShare,
-    /// Whether the message waits if the sum of the day is used up.
+    /// Whether the message waits if the daily limit is used up.
     waits: bool,
 }
 
@@ -45,9 +45,9 @@ impl Charges {
         }
     }
 
-    /// The limits of a message that tells the owner of an address that someone else entered it. The owner gets one in a
-    /// day for each network, so that an attacker cannot suppress the message about another request, and a few in a day
-    /// for all networks that the owner has not used.
+    /// The limits of a message that tells the owner of an address that someone else entered it. The owner gets at most
+    /// one a day for each network, so that an attacker cannot suppress the message about another request, and a few a
+    /// day for all networks that the owner has not used.
     pub(crate) fn of_owner_notice(
         row: &ValidationRow,
         network: Option<ClientNetwork>,
@@ -81,7 +81,7 @@ impl Charges {
 
     /// Charges the message to all limits or to none of them. Each limit is charged once for an outbox row: an attempt
     /// after an interrupted attempt charges nothing, because the interrupted one may have charged everything. The limit
-    /// of messages to an owner remembers the row instead, so that not even an interrupted attempt exceeds it.
+    /// of messages to an owner records the row instead, so that even an interrupted attempt does not exceed it.
     pub(crate) async fn consume(
         &self,
         app: &App,
@@ -117,10 +117,8 @@ impl Charges {
 
     fn over_daily_limit(&self, medium: Medium) -> Outcome {
         let reason = match medium {
-            Medium::Email => "the limit of e-mails in a day (GATEHOUSE_DAILY_EMAILS) is used up",
-            Medium::Msisdn => {
-                "the limit of text messages in a day (GATEHOUSE_DAILY_TEXTS) is used up"
-            }
+            Medium::Email => "the daily limit of e-mails (GATEHOUSE_DAILY_EMAILS) is used up",
+            Medium::Msisdn => "the daily limit of text messages (GATEHOUSE_DAILY_TEXTS) is used up",
         };
         if self.waits {
             Outcome::retry(reason)

@@ -200,8 +200,8 @@ const fn purpose_kind(purpose: ValidationPurpose) -> &'static str {
 }
 
 impl ServerInfo<'_> {
-    /// The host to whose pages phones offer the code: the server name without its port, if it is the host of the pages or
-    /// a parent domain of it, or else the host of the pages.
+    /// The host to whose pages phones offer the code: the server name without its port, if it is the host of the pages
+    /// or a parent domain of it, or else the host of the pages.
     fn host(&self) -> &str {
         let name = without_port(self.name);
         let page = page_host(self.public_url);

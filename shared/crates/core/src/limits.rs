@@ -133,8 +133,8 @@ pub fn attempt_buckets(
     })
 }
 
-/// Charges an attempt at an account whose rows were read. Returns whether it is within the limit. One call in each
-/// case, so that the duration does not depend on earlier attempts at the account under another identifier.
+/// Charges an attempt at an account whose rows were read. Returns whether it is within the limit. Makes one call in
+/// each case, so that the duration does not depend on earlier attempts at the account under another identifier.
 pub async fn consume_attempt(
     app: &App,
     buckets: Option<&AttemptBuckets>,

@@ -4,8 +4,8 @@
 //! Both media and all purposes use one state machine: `pending → validated → spent`, or `invalidated` if the recipient
 //! reports that they did not request the message. The session ID is derived from the purpose, the 3PID and the
 //! `client_secret`, so the same request always has the same ID. If the session has expired, is spent or is invalidated,
-//! the next request starts it again under that ID with a new nonce. The link tokens and codes are derived from the nonce
-//! and are not stored.
+//! the next request starts it again under that ID with a new nonce. The link tokens and codes are derived from the
+//! nonce and are not stored.
 
 mod delegated;
 mod origin;

@@ -22,7 +22,8 @@ pub use token::{access_token, bearer, optional_access_token};
 pub struct Request {
     /// The HTTP method. `GET` for a HEAD request.
     pub method: Method,
-    /// Whether this is a HEAD request: the handler responds as to GET, and the body is not sent. It must change nothing.
+    /// Whether this is a HEAD request: the handler responds as to GET, and the body is not sent. It must change
+    /// nothing.
     pub is_head: bool,
     /// The raw path, without the stage of API Gateway.
     pub path: String,

@@ -115,8 +115,8 @@ impl Appservice {
         };
         let mut users: Vec<(bool, Regex)> =
             record.users.iter().map(compile).collect::<Result<_, _>>()?;
-        // Names are stored in lower case, so a name belongs to a namespace if any spelling of it does. The pattern as it
-        // is stays, because `[^A-Z]` matches less if case is ignored.
+        // Names are stored in lower case, so a name belongs to a namespace if any spelling of it does. The pattern as
+        // it is stays, because `[^A-Z]` matches less if case is ignored.
         users.extend(record.users.iter().filter_map(ignoring_case));
         let sender = record.sender_localpart.to_ascii_lowercase();
         Ok(Self {

@@ -31,10 +31,10 @@ impl ClientNetwork {
     }
 
     /// The network of the client behind `peer`, the address that connected to the gateway. The entries of
-    /// `X-Forwarded-For` are used only as far as trusted proxies wrote them: from the right, up to the first
-    /// address that is not a trusted proxy. If such an entry cannot be read, the network is
-    /// [`UNKNOWN`](Self::UNKNOWN): the client must not pass for the proxy, and no entry to the left of it counts,
-    /// because the client may have written it.
+    /// `X-Forwarded-For` are used only as far as trusted proxies wrote them: from the right, up to the first address
+    /// that is not a trusted proxy. If such an entry cannot be read, the network is [`UNKNOWN`](Self::UNKNOWN): the
+    /// client must not be treated as the proxy, and no entry to the left of it counts, because the client may have
+    /// written it.
     pub fn behind(peer: IpAddr, headers: &HeaderMap, proxies: &TrustedProxies) -> Self {
         // The value is split as bytes, because a client can add other bytes than ASCII to it.
         let entries: Vec<&[u8]> = headers

@@ -108,7 +108,8 @@ impl TrustedServer {
     }
 }
 
-/// The trusted server with this name, in any spelling. Records and signatures have the operator's spelling. Sends no request and resolves no name.
+/// The trusted server with this name, in any spelling. Records and signatures have the operator's spelling. Sends no
+/// request and resolves no name.
 pub fn find<'a>(
     trusted: &'a [TrustedServer],
     text: &str,

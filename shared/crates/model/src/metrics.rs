@@ -55,7 +55,7 @@ pub enum Metric {
     MessagesRetried,
     /// Messages that no provider will ever accept, or that an earlier attempt may already have sent.
     MessagesFailed,
-    /// Messages that could not be sent before they became useless, or that exceeded the limit of a day.
+    /// Messages that could not be sent before they expired, or that exceeded a daily limit.
     MessagesGivenUp,
     /// Messages that were dropped because a quota of the recipient, the block of numbers or the country was exhausted.
     MessagesLimited,

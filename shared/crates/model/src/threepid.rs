@@ -79,8 +79,8 @@ impl ThreePid {
     }
 }
 
-/// The text without white space and invisible characters at both ends: a keyboard's completion adds a space, and
-/// copied text has marks of its direction.
+/// The text without white space and invisible characters at both ends: the completion of an on-screen keyboard adds a
+/// space, and copied text may contain direction marks.
 pub fn trim(text: &str) -> &str {
     text.trim_matches(|c: char| c.is_whitespace() || is_invisible(c))
 }

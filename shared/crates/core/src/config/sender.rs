@@ -6,7 +6,7 @@ use crate::threepid;
 
 /// The maximum length of a name in bytes.
 const MAX_NAME_BYTES: usize = 200;
-/// The maximum number of bytes of a name in an encoded word. With its frame, a word has at most 75 characters.
+/// The maximum number of bytes of a name in an encoded word. With its delimiters, a word has at most 75 characters.
 const WORD_BYTES: usize = 45;
 
 /// The value of the header `From` for `Name <address>`, `<address>` or an address. The name is quoted or encoded

@@ -1,5 +1,4 @@
-//! The sums of all e-mails and of all text messages in a day. They bound the cost of messages, whatever the other limits
-//! allow.
+//! The daily limits of e-mails and of text messages. They bound the cost of messages, whatever the other limits allow.
 
 use std::time::Duration;
 
@@ -10,7 +9,7 @@ const DAY: Duration = Duration::from_hours(24);
 /// The part of the burst that is reserved for [`DailyShare::Whole`]: one fifth.
 const RESERVED: u32 = 5;
 
-/// The part of a sum that a message may use.
+/// The part of a daily limit that a message may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DailyShare {
     /// Everything: password resets and security notifications.
@@ -19,7 +18,7 @@ pub enum DailyShare {
     Unreserved,
 }
 
-/// Charges one message to the sum of its medium.
+/// Charges one message to the daily limit of its medium.
 pub async fn consume_daily(app: &App, medium: Medium, share: DailyShare) -> Result<(), LimitError> {
     let limit = match medium {
         Medium::Email => app.config.daily_limits.emails,
@@ -33,8 +32,8 @@ pub async fn consume_daily(app: &App, medium: Medium, share: DailyShare) -> Resu
 }
 
 /// The quota for at most `limit` messages in any 24 hours: half of them at once, the other half spread over a day. The
-/// shares have one bucket with different bursts, so that messages of the larger share use up the smaller one, but not
-/// the reverse.
+/// shares use one bucket with different bursts. Messages of the larger share therefore count against the smaller share,
+/// but messages of the smaller share never use up the reserve.
 fn quota(limit: u32, share: DailyShare) -> Quota {
     let whole = limit.div_ceil(2).max(1);
     let burst = match share {

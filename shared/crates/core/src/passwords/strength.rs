@@ -23,8 +23,8 @@ pub(super) fn score(password: &Secret, own: &[&str]) -> u8 {
     metrics::scoring(|| u8::from(zxcvbn::zxcvbn(scored.reveal(), own).score()))
 }
 
-/// The part of a password that is scored: its first characters, without those characters with which it would have
-/// too many combinations of letters. Only a password with at least five different signs loses any of them.
+/// The part of a password that is scored: its first characters. A substitute is left out if it would make too many
+/// combinations of letters. This can happen only in a password with at least five different substitutes.
 fn scored_part(password: &str) -> Secret {
     let mut present = String::new();
     let mut scored = String::new();
@@ -41,8 +41,8 @@ fn scored_part(password: &str) -> Secret {
     Secret::new(scored)
 }
 
-/// An upper bound of the number of combinations that zxcvbn tries for a password with these signs. A sign that may
-/// stand for two letters counts twice for the second letter.
+/// An upper bound of the number of combinations that zxcvbn tries for a password with these substitutes. A substitute
+/// that may stand for two letters counts twice for the second letter.
 fn combinations(present: &str) -> usize {
     let weight = |(number, signs): (usize, &&str)| {
         let is_earlier = |c: char| {

@@ -1,5 +1,5 @@
-//! The origin of a request for a message: its time and its client network. The recipient of the message compares them
-//! with their own actions, because the message of an attacker's request looks like that of their own request.
+//! The origin of a request for a message: its time and its client network. The recipient compares them with their own
+//! actions, because a message that an attacker requested looks like a message that the recipient requested.
 
 use crate::{
     app::App,

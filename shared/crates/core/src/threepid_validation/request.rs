@@ -107,9 +107,9 @@ struct Requester {
     is_charged: bool,
 }
 
-/// Charges the request, and a message to all quotas of the client network or to none of them. The outer error is that
-/// of the request limit; nothing else is charged then. The blocks around an IPv6 network are charged last, so that a
-/// network that has used up its own quotas does not use those of its neighbours.
+/// Charges the request, and a message to all quotas of the client network or to none of them. The outer error is the
+/// error of the request limit; then nothing else is charged. The blocks around an IPv6 network are charged last, so
+/// that a network that has used up its own quotas does not use those of its neighbours.
 pub(super) async fn charge(
     app: &App,
     quotas: &NetworkQuotas,

@@ -117,8 +117,8 @@ fn matched(app: &App, row: &ValidationRow, token: &SubmittedToken<'_>) -> Matche
     }
 }
 
-/// Whether the account owner has used the network of the request. Only the owner of an account resets its password, so
-/// there is no account for another purpose.
+/// Whether the account owner has used the network of the request. `None` if the session is not for a password reset,
+/// because the other purposes have no account, or if rate limits are off.
 fn is_known_network(app: &App, row: &ValidationRow) -> Option<bool> {
     let is_recorded = app.config.limits && row.purpose == ValidationPurpose::Reset;
     is_recorded.then_some(row.is_known_network)

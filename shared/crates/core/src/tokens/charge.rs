@@ -34,12 +34,12 @@ impl TokenLimits {
     };
 }
 
-/// Charges a request to both quotas, or to none if one is used up. Needs no lookup, so that the lookup of the token can be
+/// Charges a request to both quotas, or to none if one is used up. Needs no lookup, so the lookup of the token can be
 /// concurrent. `token` is `None` if the request has no token of a device.
 ///
-/// The second quota belongs to the token and not to the user. Reasons: a forged token can name any user, and an attacker
-/// with a stolen token must not use up the quota of the owner's other devices. A token of an application service has no
-/// such quota, because the service acts for many users.
+/// The second quota belongs to the token and not to the user. Reasons: a forged token can name any user, and an
+/// attacker with a stolen token must not use up the quota of the owner's other devices. A token of an application
+/// service has no such quota, because the service acts for many users.
 pub async fn charge(
     app: &App,
     limits: TokenLimits,

@@ -5,9 +5,9 @@
 //! its error would disclose which account an identifier belongs to. A request beyond it is therefore answered like a
 //! wrong password, after the same calls and the same hash.
 //!
-//! Because of the limit of the account, many networks allow hardly more attempts than one network. Attackers could use
-//! it to lock an account owner out. Therefore it does not apply to networks from which the account owner has logged in
-//! during the last month.
+//! Because of the limit of the account, an attacker with many networks has hardly more attempts than an attacker with
+//! one. Attackers could use it to lock an account owner out. Therefore it does not apply to networks from which the
+//! account owner has logged in during the last month.
 
 use super::Identifier;
 use crate::{

@@ -199,8 +199,8 @@ impl Visit {
         stages::form(self.stage, &app.config, &self.session.state).waits
     }
 
-    /// The page with the stage's form, after a number of reloads. Showing the page completes no stage (UIA-73): if the stage waits for a
-    /// link that has been confirmed in the meantime, the client's next request completes the stage.
+    /// The page with the stage's form, after a number of reloads. Showing the page completes no stage (UIA-73): if the
+    /// stage waits for a link that has been confirmed in the meantime, the client's next request completes the stage.
     pub async fn show(&self, app: &App, reloads: usize) -> Result<Response, Rejection> {
         if self.session.has_completed(self.stage) || self.session.is_finished() {
             return Ok(done(app));

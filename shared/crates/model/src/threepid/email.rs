@@ -1,7 +1,7 @@
 //! E-mail addresses: case folding and a strict grammar.
 //!
-//! The grammar is a subset of the mailbox of RFC 5321: one `@`, and no quotes, comments, routes or
-//! address literals. White space around the address is removed, because a keyboard's completion adds it. Full Unicode
+//! The grammar is a subset of the mailbox of RFC 5321: one `@`, and no quotes, comments, routes or address literals.
+//! White space around the address is removed, because the completion of an on-screen keyboard adds it. Full Unicode
 //! case folding of the local part comes next (3PID-61): `Strauß@…` becomes `strauss@…`. An internationalised domain is
 //! converted to its ASCII form, in which `ß` is a letter of its own. An address that is not ASCII after that is
 //! rejected, because SES accepts only ASCII.

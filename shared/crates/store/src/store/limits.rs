@@ -134,8 +134,8 @@ impl Store {
         self.update_bucket(bucket, add).await
     }
 
-    /// Sets a TAT that no number of requests can reach to the highest possible TAT. A server with a clock ahead of time
-    /// has written it, and would otherwise lock the client out until that time.
+    /// Lowers a TAT that is higher than requests can make it to the highest possible TAT. A server whose clock was
+    /// ahead of time has written it. Without this call, the client would be locked out until that time.
     async fn cap_bucket(
         &self,
         bucket: &str,

@@ -1,5 +1,5 @@
-//! The rate limits of wrong codes, for all validation sessions together. A session allows five wrong codes, but a client
-//! may start any number of sessions for one phone number.
+//! The rate limits of wrong codes, for all validation sessions together. A session allows five wrong codes, but a
+//! client may start any number of sessions for one phone number.
 //!
 //! The quotas of the client network are charged first, so that one network cannot use up the quota of a number alone.
 //! The quota of the number does not apply to a session that was requested from a network that the account owner has

@@ -1,7 +1,7 @@
 //! A phone number of a country: the algorithm of Google's libphonenumber on the metadata of the `phonenumber` crate.
 //!
-//! The parser of the crate is not used. It removes the trunk prefix of the country that a number is dialled in, and not
-//! of the country of the number, and its kinds of numbers ignore a leading zero. Every mobile number of Benin and Côte
+//! The parser of the crate is not used. It removes the trunk prefix of the country in which a number is dialled, not of
+//! the country of the number. Its kinds of numbers ignore a leading zero. Every mobile number of Benin and Côte
 //! d'Ivoire begins with one.
 
 use phonenumber::{

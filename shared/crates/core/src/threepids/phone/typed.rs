@@ -1,4 +1,4 @@
-//! The characters of an entered phone number: what people type, and what address books and web pages add to it.
+//! The characters of an entered phone number: those that people type, and those that address books and web pages add.
 
 use crate::threepid::{is_invisible, trim};
 
@@ -7,7 +7,7 @@ const MAX_BYTES: usize = 250;
 /// The maximum number of characters of an entered number.
 const MAX_CHARS: usize = 64;
 
-/// The first of the ten decimal digits of each script (Unicode 14, general category Nd).
+/// The first of the ten decimal digits of each script (Unicode 14, general category *decimal number*).
 const ZEROS: [u32; 66] = [
     0x30, 0x660, 0x6f0, 0x7c0, 0x966, 0x9e6, 0xa66, 0xae6, 0xb66, 0xbe6, 0xc66, 0xce6, 0xd66,
     0xde6, 0xe50, 0xed0, 0xf20, 0x1040, 0x1090, 0x17e0, 0x1810, 0x1946, 0x19d0, 0x1a80, 0x1a90,

@@ -102,7 +102,7 @@ async fn names_user(
     })
 }
 
-/// The form of the fallback page. It asks for the user name only if no access token started the session. Otherwise it
+/// The form of the fallback page. It asks for the username only if no access token started the session. Otherwise it
 /// shows the name, so that a password manager finds the right entry.
 pub(super) fn form(state: &SessionState) -> Form {
     let password = Field {
