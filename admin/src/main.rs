@@ -64,8 +64,8 @@ fn run(cli: &Cli) -> anyhow::Result<bool> {
     })
 }
 
-/// Reads credentials, region and `AWS_ENDPOINT_URL_DYNAMODB` from the environment, like every AWS tool. Every call has a
-/// time limit.
+/// Reads credentials, region and `AWS_ENDPOINT_URL_DYNAMODB` from the environment, like every AWS tool. Every call has
+/// a time limit.
 async fn admin(show_progress: bool) -> anyhow::Result<Admin> {
     let environment = environment()?;
     let aws = aws_config::defaults(aws_config::BehaviorVersion::latest())

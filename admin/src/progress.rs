@@ -1,4 +1,4 @@
-//! The progress of long commands on stderr: a bar on a terminal, and otherwise a line now and then.
+//! The progress of long commands on stderr: a bar on a terminal, and otherwise a line at regular intervals.
 
 use std::{
     io::{IsTerminal, Write, stderr},

@@ -1,4 +1,4 @@
-//! The AWS clients of the admin CLI, for calls that `Store` does not provide, and what every call needs.
+//! The AWS clients of the admin CLI, for calls that `Store` does not provide, and the requirements of every call.
 
 use std::{error::Error, time::Duration};
 
@@ -40,7 +40,7 @@ pub async fn check_access(aws: &SdkConfig, environment: &Environment) -> anyhow:
     for name in ENDPOINTS.into_iter().chain([ENDPOINT]) {
         if let Some(value) = environment.get(name).filter(|value| !is_endpoint(value)) {
             missing.push(format!(
-                "{name}: `{value}` is no valid endpoint; it must be a URL with https or http"
+                "{name}: `{value}` is not a valid endpoint; it must be a URL with https or http"
             ));
         }
     }

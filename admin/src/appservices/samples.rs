@@ -74,7 +74,8 @@ impl Builder {
         }
     }
 
-    /// Examples with one occurrence, or the minimum if it is greater, and without any where that is allowed.
+    /// Examples with one occurrence, or with the minimum if it is greater. If the minimum is zero, the empty text is an
+    /// example too.
     fn repeated(&mut self, repetition: &Repetition) -> Vec<Vec<u8>> {
         let mut all = Vec::new();
         if repetition.max != Some(0) {

@@ -33,7 +33,7 @@ pub(super) async fn check(environment: &Environment) -> Vec<Check> {
         ),
         Err(CaptchaError::Provider(cause)) => Check::warn(
             NAME,
-            format!("the provider could not be asked: {cause}"),
+            format!("the provider could not check the secret key: {cause}"),
             "Check the network connection, and GATEHOUSE_CAPTCHA_VERIFY_URL if it is set.",
         ),
     }]

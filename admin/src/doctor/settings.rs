@@ -7,7 +7,8 @@ use crate::environment::Environment;
 
 const NAME: &str = "settings";
 const SERVER_NAME: &str = "GATEHOUSE_SERVER_NAME";
-/// The settings that commands of the operator use. If no other setting is there, the settings of the functions are not.
+/// The settings that `gatehouse-admin` itself uses. If the environment has no others, the settings of the functions are
+/// not checked.
 const OWN: [&str; 11] = [
     "GATEHOUSE_ARGON2",
     "GATEHOUSE_IMPORTED_PEPPER",
@@ -22,8 +23,8 @@ const OWN: [&str; 11] = [
     "GATEHOUSE_TABLES",
 ];
 
-/// Checks every setting that is there. Without the server name the environment is incomplete. Then values replace the
-/// settings that every function needs, so that they hide no mistake in the others.
+/// Checks every setting in the environment. Without the server name the environment is incomplete. Then placeholders
+/// replace the missing settings that every function needs, so that their absence does not hide mistakes in the others.
 pub(super) fn check(environment: &Environment) -> Vec<Check> {
     let unknown = Config::unknown_settings(environment.names()).err();
     let is_complete = environment.get(SERVER_NAME).is_some();
@@ -61,7 +62,7 @@ pub(super) fn check(environment: &Environment) -> Vec<Check> {
     }]
 }
 
-/// A value for a setting that every function needs.
+/// A placeholder for a setting that every function needs.
 fn replacement(environment: &Environment, name: &str) -> Option<String> {
     let value = match name {
         SERVER_NAME => "localhost",

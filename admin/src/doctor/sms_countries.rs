@@ -48,7 +48,7 @@ fn requirement(country: &str) -> Check {
         let found = "AWS has a registration form for sender IDs; without registration networks may block messages";
         Check::skipped(&name, found)
     } else if country == "CN" {
-        Check::skipped(&name, "each text needs a registered template")
+        Check::skipped(&name, "each message text needs a registered template")
     } else {
         Check::ok(&name, "no registration form at AWS")
     }

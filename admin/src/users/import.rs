@@ -37,7 +37,8 @@ use crate::{Admin, Report, progress::Progress};
 
 /// The number of users that are written concurrently.
 const CONCURRENCY: usize = 16;
-/// The number of errors of one kind that are printed with their lines. A mistake in an export is in every line.
+/// The number of errors of one kind that are printed with their lines. A mistake in an export usually occurs in every
+/// line.
 const SHOWN_OF_KIND: usize = 20;
 
 /// The arguments of the import.

@@ -1,8 +1,8 @@
 //! The routing of API Gateway.
 //!
-//! A literal segment takes precedence over a `{parameter}`, which takes precedence over `{proxy+}`. As API Gateway does,
-//! it ignores a trailing slash; the functions see the slash in the path of the event (HTTP-24). The prefixes r0 and v3
-//! have separate routes to the same functions (HTTP-01).
+//! A literal segment takes precedence over a `{parameter}`, which takes precedence over `{proxy+}`. As API Gateway
+//! does, it ignores a trailing slash; the functions see the slash in the path of the event (HTTP-24). The prefixes r0
+//! and v3 have separate routes to the same functions (HTTP-01).
 
 use std::collections::BTreeMap;
 

@@ -64,7 +64,7 @@ mod tests {
     use crate::runtime::temp_dir::TempDir;
 
     #[test]
-    fn a_second_process_is_told_which_process_uses_the_directory() {
+    fn the_error_names_the_process_that_uses_the_directory() {
         let directory = TempDir::new();
         let data = directory.path().join("data");
         let lock = DataLock::acquire(&data).expect("the first lock");

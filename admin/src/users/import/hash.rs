@@ -1,7 +1,7 @@
 //! Password hashes in the notations of other servers, rewritten in the one notation that is stored.
 //!
-//! LDAP, Dovecot and Spring write a scheme in braces before a hash, Django writes the name of its class. Django, Werkzeug
-//! and Keycloak write PBKDF2 hashes in notations of their own. No error message contains the hash.
+//! LDAP, Dovecot and Spring write a scheme in braces before a hash, Django writes the name of its class. Django,
+//! Werkzeug and Keycloak write PBKDF2 hashes in notations of their own. No error message contains the hash.
 
 use base64::{
     Engine,
