@@ -154,8 +154,8 @@ async fn log_in(server: &TestServer, device: &str) -> Value {
     server.post(LOGIN, &body).await.ok()
 }
 
-/// HTTP-19: a network whose quotas are used up gets 429 from every route, with valid tokens, with forged tokens and with
-/// tokens that are not well-formed. Another network does not.
+/// HTTP-19: a network whose quotas are used up gets 429 from every route, with valid tokens, with forged tokens and
+/// with tokens that are not well-formed. Another network does not.
 #[tokio::test]
 async fn http_19_every_route_has_a_limit_by_network() {
     let server = start().await;
@@ -183,7 +183,7 @@ async fn http_19_every_route_has_a_limit_by_network() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-/// HTTP-19: a thief of a token who has many networks. A forged token of the same device is not charged.
+/// HTTP-19: an attacker with a stolen token and many networks. A forged token of the same device is not charged.
 #[tokio::test]
 async fn http_19_every_route_with_a_token_has_a_limit_by_token() {
     let server = start().await;
@@ -257,8 +257,8 @@ async fn http_19_a_chain_of_refreshes_is_limited_by_device() {
     send(1002, text(&pair, "refresh_token")).await.ok();
 }
 
-/// A thief must not be able to use up what the account owner needs: a logout is possible while the quotas of the token
-/// are used up, and other devices have quotas of their own.
+/// An attacker with a stolen token must not be able to use up the quotas that the account owner needs: a logout is
+/// possible while the quotas of the token are used up, and other devices have quotas of their own.
 #[tokio::test]
 async fn http_19_a_thief_cannot_keep_the_owner_from_logging_out() {
     let server = start().await;

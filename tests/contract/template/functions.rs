@@ -144,8 +144,8 @@ fn every_endpoint_has_exactly_one_permission_for_the_gateway() {
 }
 
 /// An environment of a function handles one request at a time, and a request computes one hash at a time. The most
-/// expensive hash that may be imported or configured must therefore fit beside the rest of the process, which needs less
-/// than 100 MB.
+/// expensive hash that may be imported or configured must therefore fit beside the rest of the process, which needs
+/// less than 100 MB.
 #[test]
 fn the_most_expensive_hash_fits_into_every_function_that_hashes() {
     const REST_MB: u64 = 256;

@@ -60,8 +60,8 @@ const REFUSALS: &str = "
     schedule, nothing due: Query Outbox = 0.5r 0w
 ";
 
-/// The estimate of docs/costs.yaml for a log line, and the number of lines of a sign-up by e-mail: one for each request,
-/// and one for the delivery.
+/// The estimate of docs/costs.yaml for a log line, and the number of lines of a sign-up by e-mail: one for each
+/// request, and one for the delivery.
 #[tokio::test]
 async fn a_sign_up_writes_the_log_lines_that_its_cost_includes() {
     let (log, _guard) = Log::capture();

@@ -219,9 +219,8 @@ async fn threepid_17_a_crash_loses_no_mail() {
     assert_eq!(crash_at_every_call(case).await, expected);
 }
 
-/// The calls are lease, session, owner, account, known network, suppression of the session, daily quota, sum of the
-/// day, message and status.
-/// The quota that a crashed process consumed for the notification is not lost.
+/// The calls are lease, session, owner, account, known network, suppression of the session, limit of messages to the
+/// owner, daily limit, message and status. The quota that a crashed process consumed for the notification is not lost.
 #[tokio::test]
 async fn threepid_05_a_crash_loses_no_notification_of_the_owner() {
     let case = Case {

@@ -93,8 +93,8 @@ async fn a_missing_status_repeats_a_mail_and_never_a_text() {
 #[tokio::test]
 async fn a_crash_loses_no_mail_and_repeats_no_text() {
     for by_mail in [true, false] {
-        // The calls are lease, session, owner, the limits (the address and the day; or the number, the block, the country
-        // and the day) and status. There is no further call.
+        // The calls are lease, session, owner, the limits (the address and the day; or the number, the block, the
+        // country and the day) and status. There is no further call.
         let calls = if by_mail { 6 } else { 8 };
         for last in 1..=calls + 1 {
             let server = test_server().await;

@@ -86,8 +86,8 @@ async fn l15_the_owner_may_log_in_from_a_trusted_network() {
     for _ in 0..3 {
         log_in(&server, HOME, "alice", PASSWORD).await.ok();
     }
-    // A network is trusted for one account only. Bob's network is not trusted for bob, because the
-    // registration did not log bob in.
+    // A network is known for one account only. Bob's network is not known for bob, because the registration did not log
+    // bob in.
     let body = json!({
         "username": "bob", "password": PASSWORD, "inhibit_login": true,
         "auth": { "type": "m.login.dummy" },
@@ -97,8 +97,8 @@ async fn l15_the_owner_may_log_in_from_a_trusted_network() {
     exhaust_with(&server, "bob").await;
     let reply = log_in(&server, HOME, "bob", PASSWORD).await;
     reply.error(403, "M_FORBIDDEN");
-    // Attempts are limited in a trusted network too, with the same response as elsewhere, so that
-    // other users of the network do not learn which accounts log in from it.
+    // Attempts are limited in a known network too, with the same response as elsewhere, so that other users of the
+    // network do not learn which accounts log in from it.
     for _ in 0..10 {
         let reply = log_in(&server, HOME, "alice", "wrong").await;
         reply.error(403, "M_FORBIDDEN");

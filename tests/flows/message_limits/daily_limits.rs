@@ -1,4 +1,4 @@
-//! The sums of all e-mails and of all text messages in a day.
+//! The daily limits of e-mails and of text messages.
 
 use std::time::Duration;
 
@@ -47,17 +47,17 @@ async fn the_messages_of_a_day_are_limited() {
             server.advance(Duration::from_hours(1));
         }
         assert!((16..=20).contains(&messages), "{is_mail}: {messages}");
-        // The messages beyond the sum are in the metric and the alarm of messages that were given up.
+        // The messages beyond the limit are in the metric and the alarm of messages that were given up.
         let dropped = 24 * 4 - messages;
         let expected = expected_statuses(&[("dead", dropped), ("sent", messages)]);
         assert_eq!(statuses(&server), expected);
-        // Another medium has its own sum.
+        // Another medium has its own limit.
         sign_up(&server, 900, !is_mail).await;
         assert_eq!(sent(&server).await, 1);
     }
 }
 
-/// A part of the sum is reserved for password resets.
+/// A part of the limit is reserved for password resets.
 #[tokio::test]
 async fn sign_ups_cannot_use_up_the_resets_of_a_day() {
     for (is_mail, owners) in [
@@ -84,9 +84,9 @@ async fn sign_ups_cannot_use_up_the_resets_of_a_day() {
     }
 }
 
-/// A security notification is not dropped: it waits until the sum allows it.
+/// A security notification is not dropped: it waits until the limit allows it.
 #[tokio::test]
-async fn a_security_notification_waits_for_the_sum_of_a_day() {
+async fn a_security_notification_waits_for_the_daily_limit() {
     let server = test_server(&settings("20")).await;
     let owner = mail_to("alice@example.org", "the-owner", 1);
     create_owner(&server, "alice", &owner).await;

@@ -72,7 +72,7 @@ async fn a_file_of_a_spreadsheet_is_imported() {
     );
 }
 
-/// A mistake in an export is in every line.
+/// A mistake in an export usually occurs in every line.
 #[tokio::test]
 async fn an_error_of_the_whole_file_is_one_message() {
     let server = TestServer::new().await;

@@ -73,8 +73,8 @@ pub(super) fn exhaust_attempts(server: &TestServer, key: &str) {
     );
 }
 
-/// Causes password checks without a token while the attempts of all networks together are exhausted, so
-/// that the functions read whether the network is trusted.
+/// Causes password checks without a token while the attempts of all networks together are exhausted, so that the
+/// functions read whether the network is known.
 async fn log_in_with_exhausted_attempts(server: &TestServer) {
     server.advance(Duration::from_hours(1));
     exhaust_attempts(server, "alice");

@@ -178,7 +178,7 @@ async fn known_networks_end_with_a_reset_by_a_validated_address() {
         is_used
     };
     assert!(is_used(thief, "thief-1").await);
-    // The thief changes the password. The networks of the owner stay known.
+    // The attacker changes the password. The networks of the owner stay known.
     let body = json!({
         "new_password": OTHER_PASSWORD,
         "auth": {

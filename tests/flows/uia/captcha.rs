@@ -111,7 +111,7 @@ async fn uia_47_a_failing_provider_completes_no_stage_until_retried() {
     server.register(&stage(DUMMY, &session)).await.ok();
 }
 
-/// The person cannot correct these errors: the response is that of an unreachable provider.
+/// The user cannot correct these errors: the response is that of an unreachable provider.
 #[tokio::test]
 async fn uia_47_a_wrong_secret_key_is_not_the_users_fault() {
     let provider = Provider::start();
