@@ -202,7 +202,7 @@ async fn uia_14_a_session_belongs_to_its_user_only() {
     );
     let creds = validated_credentials(&server, ALICE, "secret").await;
     let session = begin(&server, &alice, &creds).await;
-    // For Bob the session does not exist, so its parameters do not either.
+    // For Bob the session does not exist, so its stored parameters are not used.
     let last = last_request("bob", PASSWORD, &session);
     send(&server, &bob, &last)
         .await

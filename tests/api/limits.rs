@@ -183,7 +183,7 @@ async fn http_19_limits_apply_to_the_network_the_gateway_saw() {
         .error(429, "M_LIMIT_EXCEEDED");
 }
 
-/// A clock that was ahead of time must not lock clients out: a bucket cannot be fuller than full.
+/// A clock that was ahead of time must not lock clients out: the level of a bucket has a maximum.
 #[tokio::test]
 async fn a_bucket_from_a_clock_ahead_of_time_counts_as_full() {
     const YEAR_MS: i64 = 365 * 24 * 60 * 60 * 1000;

@@ -1,6 +1,6 @@
 """Restores the accounts table in moto's DynamoDB, with the calls of the commands in docs/operations.md.
 
-moto's point-in-time recovery copies the present rows whatever the time is, so a backup stands for the state at that
+moto's point-in-time recovery always copies the present rows, so the test uses a backup for the state at an earlier
 time. moto copies neither deletion protection nor point-in-time recovery to a restored table, as AWS does.
 tests/flows/operator/restore.rs tests the functions and the admin CLI with a restored table.
 """
@@ -77,7 +77,7 @@ def create(dynamodb):
 
 
 def main():
-    """Runs the drill."""
+    """Runs the restore."""
     with moto() as url:
         dynamodb = client("dynamodb", url)
         create(dynamodb)

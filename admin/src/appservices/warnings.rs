@@ -124,7 +124,7 @@ fn own_mistakes(record: &AppserviceRecord, server: Option<&ServerName>) -> Vec<S
         let is_probe = |name: &&str| matches(namespace, &user_id(name, server));
         if namespace.exclusive && PROBES.iter().all(is_probe) {
             warnings.push(format!(
-                "`{id}`: the exclusive regular expression `{regex}` reserves almost every name: nobody else can register"
+                "`{id}`: the exclusive regular expression `{regex}` reserves almost every name: no other user can register"
             ));
         }
     }

@@ -87,7 +87,8 @@ async fn an_error_of_the_whole_file_is_one_message() {
     )
     .await;
     assert!(
-        header.contains("line 1: the column `passhash` is not known; known are localpart"),
+        header
+            .contains("line 1: the column `passhash` is not known; the known names are localpart"),
         "{header}"
     );
     assert!(header.len() < 400, "{header}");

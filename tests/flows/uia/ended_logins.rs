@@ -164,7 +164,7 @@ async fn uia_14_an_ended_session_does_not_lock_the_owner_out() {
     owner.post(&server, PASSWORD_PATH, &body).await.ok();
 }
 
-/// Everything that does not end the login keeps its sessions.
+/// A change that does not end the login keeps its sessions.
 #[tokio::test]
 async fn uia_14_a_session_outlives_what_keeps_its_login() {
     for how in [

@@ -111,7 +111,7 @@ async fn pages_that_do_not_wait_are_counted_by_network() {
     }
     let (count, reply) = refused.expect("a limit");
     assert_eq!(count, 60);
-    // The page goes on by itself, and says when.
+    // The page reloads itself after the delay that it announces.
     let text = is_not_final(&reply, 429);
     let seconds = reply.headers["retry-after"].to_str().unwrap_or_default();
     assert_eq!(

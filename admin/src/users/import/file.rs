@@ -129,7 +129,7 @@ fn columns(header: &StringRecord) -> anyhow::Result<Vec<&'static str>> {
                 )
             }
             None => bail!(
-                "line 1: the column {} is not known; known are {known}",
+                "line 1: the column {} is not known; the known names are {known}",
                 quoted(&name)
             ),
         }
@@ -212,9 +212,9 @@ fn json_line(bytes: &[u8]) -> Result<Line, String> {
             let known = NAMES.join(", ");
             return Err(match quoted(name) {
                 name if name.starts_with('`') => {
-                    format!("the member {name} is not known; known are {known}")
+                    format!("the member {name} is not known; the known names are {known}")
                 }
-                _ => format!("a member is not known; known are {known}"),
+                _ => format!("a member is not known; the known names are {known}"),
             });
         }
         if members[..index].iter().any(|(earlier, _)| earlier == name) {

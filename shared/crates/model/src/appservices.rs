@@ -66,7 +66,7 @@ impl NamespaceRecord {
     /// Compiles the regular expression, or returns the reason why it cannot be used.
     ///
     /// As in other homeservers, it is anchored at the beginning of the user ID only. An exclusive namespace must not
-    /// match every user ID, because nobody else could register. A shared namespace may: it reserves no name.
+    /// match every user ID, because no other user could register. A shared namespace may, because it reserves no name.
     pub fn compile(&self) -> Result<Regex, String> {
         let regex = RegexBuilder::new(&format!("^(?:{})", self.regex))
             .size_limit(MAX_PATTERN_BYTES)

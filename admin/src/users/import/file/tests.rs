@@ -83,7 +83,8 @@ fn a_wrong_header_line_is_one_error() {
         assert!(!error.contains("LsJn") && error.len() < 300, "{error}");
     }
     assert!(
-        error_of(Format::Csv, "localpart,x\na,b\n").contains("known are localpart, password_hash")
+        error_of(Format::Csv, "localpart,x\na,b\n")
+            .contains("the known names are localpart, password_hash")
     );
     let utf16: Vec<u8> = "localpart"
         .encode_utf16()

@@ -7,9 +7,9 @@ use super::{
 use crate::{app::App, client_network::ClientNetwork, limits};
 
 /// Checks a request before an identity server is asked to send a message (IDS-06): the quotas of a message of this
-/// server, and the ownership of the 3PID. The identity server sends a message to every 3PID, so ownership is
-/// always disclosed here, even if the operator has chosen `quiet`. The message does not pass through `deliver`, so the
-/// shared quotas are charged here, after everything else: no other request is sent a message.
+/// server, and the ownership of the 3PID. The identity server sends a message to every 3PID, so ownership is always
+/// disclosed here, even if the operator has chosen `quiet`. The message does not pass through `deliver`, so the shared
+/// quotas are charged here. They are charged last, because a request that is rejected earlier causes no message.
 pub async fn before_delegating(
     app: &App,
     request: &ValidationRequest<'_>,

@@ -144,7 +144,7 @@ impl SessionScope {
 pub(super) fn wrong_scope() -> MatrixError {
     MatrixError::new(
         ErrorCode::Forbidden,
-        "The session belongs to another request",
+        "The session belongs to another request. Start a new one",
     )
 }
 
