@@ -107,7 +107,7 @@ fn own_mistakes(record: &AppserviceRecord, server: Option<&ServerName>) -> Vec<S
         let found = user_ids(namespace, server);
         if found.needs_capitals {
             warnings.push(format!(
-                "`{id}`: the regular expression `{regex}` has capital letters, but user names are stored in lower case: \
+                "`{id}`: the regular expression `{regex}` has capital letters, but usernames are stored in lower case: \
                  it is compared without regard to case; write it in lower case"
             ));
         }

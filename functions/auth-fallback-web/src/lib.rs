@@ -48,7 +48,7 @@ async fn page(app: &App, request: &Request) -> Result<Response, Rejection> {
         visit?
     } else {
         let visit = fallback::visit(app, &stage, session).await?;
-        // A waiting page reloads itself, so the pages of several people together would use up the quota of a network.
+        // A waiting page reloads itself, so the pages of several users together would use up the quota of a network.
         if visit.as_ref().is_some_and(|visit| visit.waits(app)) {
             limits::consume(app, Limit::WaitingPage, session).await?;
         } else {

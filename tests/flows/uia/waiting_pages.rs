@@ -65,7 +65,7 @@ async fn link_to_after_delivery(server: &TestServer) -> String {
     link_to(server, ALICE)
 }
 
-/// Eight people sign up behind one address, each with the page open for ten minutes.
+/// Eight users sign up behind one address, each with the page open for ten minutes.
 #[tokio::test]
 async fn reloads_of_many_waiting_pages_are_not_limited() {
     let server = TestServer::with(&[LIMITS, flows(EMAIL), MAIL]).await;
@@ -206,7 +206,7 @@ async fn chosen_and_typed_values_come_back_with_an_error() {
     assert!(text.contains("value=\"alice@example\""), "{text}");
 }
 
-/// Password managers need the user name beside the password.
+/// Password managers need the username beside the password.
 #[tokio::test]
 async fn a_password_page_names_the_user_for_password_managers() {
     let server = TestServer::new().await;
@@ -236,7 +236,7 @@ async fn a_password_page_names_the_user_for_password_managers() {
     is_final(&submit(&server, &path, &form).await);
 }
 
-/// Some mail programs and people open a link again.
+/// Some mail programs and users open a link again.
 #[tokio::test]
 async fn a_link_opened_after_sign_up_says_that_all_is_done() {
     let server = TestServer::with(&[flows(EMAIL), MAIL]).await;

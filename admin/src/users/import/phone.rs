@@ -8,7 +8,7 @@ pub(super) fn parse(text: &str) -> Result<ThreePid, String> {
         "a phone number is not valid: write it with the country code, as in `+49 151 23456789`";
     let text = text.trim();
     let text = text.strip_prefix("tel:").unwrap_or(text);
-    // Some people write the digit that replaces the country code in national calls.
+    // Some users write the digit that replaces the country code in national calls.
     let text = text.replace("(0)", "");
     let mut digits: String = text.chars().filter(|c| !is_separator(*c)).collect();
     if let Some(rest) = digits.strip_prefix("00") {

@@ -32,7 +32,7 @@ pub const WRONG: &str = "The user or the password is wrong, or there were too ma
 /// The account that a request names.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Identifier {
-    /// A user name of this server, whether an account has it or not.
+    /// A username of this server, whether an account has it or not.
     User(Localpart),
     /// The account that has this 3PID.
     ThreePid(ThreePid),

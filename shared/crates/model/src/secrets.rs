@@ -92,7 +92,7 @@ pub enum KeyPurpose {
     Refresh,
     /// The seed of the key that signs requests to identity servers.
     SigningKey,
-    /// Hashes of user names in the log.
+    /// Hashes of usernames in the log.
     LoggedUser,
     /// Client secrets of the validation sessions of fallback pages.
     PageSecret,

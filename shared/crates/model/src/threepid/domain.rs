@@ -1,4 +1,4 @@
-//! Internationalised domains of e-mail addresses: from the form that people type to the ASCII form (UTS 46).
+//! Internationalised domains of e-mail addresses: from the form that users type to the ASCII form (UTS 46).
 //!
 //! A character is mapped as UTS 46 maps it without transitional processing: to lower case and to its compatibility
 //! form; `ß` and `ς` stay. The check of the result is simpler: letters, marks, digits and hyphens. A domain that breaks

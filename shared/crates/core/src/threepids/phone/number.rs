@@ -31,7 +31,7 @@ impl Number {
     pub(super) fn read(dialled_in: &Metadata, typed: &Typed) -> Option<Self> {
         let digits = &*typed.digits;
         let abroad = match without_international_prefix(dialled_in, digits) {
-            // Some people type a plus and the international prefix too, or a plus before a national number.
+            // Some users type a plus and the international prefix too, or a plus before a national number.
             prefixed if typed.is_international => {
                 split_code(digits).or_else(|| split_code(prefixed?))
             }

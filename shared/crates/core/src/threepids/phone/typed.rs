@@ -1,4 +1,4 @@
-//! The characters of an entered phone number: those that people type, and those that address books and web pages add.
+//! The characters of an entered phone number: those that users type, and those that address books and web pages add.
 
 use crate::threepid::{is_invisible, trim};
 

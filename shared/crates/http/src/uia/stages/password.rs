@@ -112,7 +112,7 @@ pub(super) fn form(state: &SessionState) -> Form {
     let user = Field {
         help: "type=\"text\" autocomplete=\"username\" autocapitalize=\"none\" spellcheck=\"false\"",
         is_kept: true,
-        ..Field::text("user", "User name")
+        ..Field::text("user", "Username")
     };
     let user = match &state.scope.user {
         Some((name, _)) => Field {
