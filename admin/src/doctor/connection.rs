@@ -1,4 +1,4 @@
-//! Checks that DynamoDB answers at all. If it does not, every other check would only repeat that.
+//! Checks that DynamoDB responds. Without a response, every other check would fail for the same reason.
 
 use std::sync::{Arc, Mutex};
 

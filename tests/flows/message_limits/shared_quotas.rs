@@ -47,7 +47,7 @@ async fn reset_from(server: &TestServer, network: u32, body: &Value) {
 #[tokio::test]
 async fn requests_that_send_nothing_use_no_shared_quota() {
     let server = with_owner(by_text).await;
-    // One network asks for the numbers of the owner's block, ten networks for those of other blocks.
+    // One network requests messages to numbers of the owner's block, ten networks to numbers of other blocks.
     for number in 0..30 {
         let body = text_to(&format!("447400123{number:03}"), "secret", 1);
         reset_from(&server, 1, &body).await;
