@@ -39,7 +39,6 @@ pub(crate) const ALLOWED: &[(&str, &str)] = &[
     ("/_matrix/client/r0/devices/{deviceId}", "GET, HEAD, PUT, DELETE, OPTIONS"),
     ("/_matrix/client/v3/devices/{deviceId}", "GET, HEAD, PUT, DELETE, OPTIONS"),
     ("/_matrix/key/v2/server", "GET, HEAD, OPTIONS"),
-    ("/_matrix/key/v2/server/", "GET, HEAD, OPTIONS"),
     ("/_matrix/client/r0/login", "GET, HEAD, POST, OPTIONS"),
     ("/_matrix/client/v3/login", "GET, HEAD, POST, OPTIONS"),
     ("/_matrix/client/r0/logout", "POST, OPTIONS"),

@@ -69,7 +69,6 @@ pub(crate) const ENDPOINTS: &[(&str, &[&str])] = &[
 #[rustfmt::skip]
 pub(crate) const WITHOUT_LIMIT: &[(&str, &[&str])] = &[
     ("/_matrix/key/v2/server", &["GET"]),
-    ("/_matrix/key/v2/server/", &["GET"]),
     ("/_matrix/client/r0/login", &["GET"]),
     ("/_matrix/client/v3/login", &["GET"]),
     ("/_matrix/client/versions", &["GET"]),
