@@ -41,9 +41,9 @@ pub(crate) async fn run(admin: &Admin) -> anyhow::Result<Report> {
             results.add(mail::check(admin).await)?;
             results.add(sms::check(admin).await)?;
             results.add(sms_countries::check(admin).await)?;
-            results.add(captcha::check(&admin.environment).await)?;
         }
     }
+    results.add(captcha::check(&admin.environment).await)?;
     Ok(results.report())
 }
 

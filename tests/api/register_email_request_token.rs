@@ -49,8 +49,8 @@ async fn incident_2_only_a_plain_mailbox_passes_before_any_policy() {
             "me@evil.example\0@elysee.example",
             "me@evil.example\0",
             "me@evil.example\r\nbcc:you@elysee.example",
-            "me@evil.example\n",
-            "\tme@evil.example",
+            "me@evil.example\n.org",
+            "me\t@evil.example",
             "me@evil.example/elysee.example",
             "me@evil.example?bcc=you",
             "me@evil_one.example",
@@ -88,8 +88,8 @@ async fn threepid_62_display_names_and_mailto_are_not_addresses() {
         "mailto:b@example.org?subject=x",
         "smtp:b@example.org",
         "'b@example.org",
-        " b@example.org",
-        "b@example.org ",
+        "b @example.org",
+        "b@ example.org",
     ] {
         let reply = server.post(EMAIL, &mail_to(address, "secret", 1)).await;
         match address {
@@ -155,30 +155,26 @@ async fn incident_14_lookalikes_that_do_not_fold_are_refused() {
     for address in [
         "al\u{131}ce@example.org",
         "\u{ff41}lice@example.org",
-        "alice@ex\u{430}mple.org",
         "alice\u{ff20}example.org",
-        "alice@example\u{3002}org",
         "al\u{ed}ce@example.org",
         "ali\u{200b}ce@example.org",
         "alice\u{301}@example.org",
         // A dotted capital I folds to an i and a combining dot above.
         "al\u{130}ce@example.org",
-        "alice@b\u{fc}cher.example",
     ] {
         let reply = server.post(EMAIL, &mail_to(address, "secret", 1)).await;
         reply.error(400, "M_INVALID_PARAM");
     }
     assert!(validations(&server).is_empty());
-    let ascii = request_session(
-        &server,
-        EMAIL,
-        &mail_to("alice@xn--bcher-kva.example", "secret", 1),
-    )
-    .await;
-    assert_eq!(
-        validation(&server, &ascii).address,
-        "alice@xn--bcher-kva.example"
-    );
+    // A domain with letters of another script is another domain.
+    for (typed, address) in [
+        ("alice@ex\u{430}mple.org", "alice@xn--exmple-4nf.org"),
+        ("alice@b\u{fc}cher.example", "alice@xn--bcher-kva.example"),
+        ("alice@xn--bcher-kva.example", "alice@xn--bcher-kva.example"),
+    ] {
+        let sid = request_session(&server, EMAIL, &mail_to(typed, "secret", 1)).await;
+        assert_eq!(validation(&server, &sid).address, address);
+    }
 }
 
 /// Incident 2: a local part may contain every character of a plain mailbox, and is kept unchanged.

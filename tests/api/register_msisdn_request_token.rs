@@ -152,20 +152,17 @@ async fn threepid_65_fictional_numbers_pass_as_possible_numbers() {
 }
 
 #[tokio::test]
-async fn threepid_67_a_country_is_two_capitals_that_name_one() {
+async fn threepid_67_a_country_is_two_letters_that_name_one() {
     let server = server_with(&[]).await;
     for country in [
         "",
         "ZZ",
         "XX",
         "GBR",
-        "gb",
-        "Gb",
         "G",
         "44",
         "+44",
         "G B",
-        "GB ",
         "GB\0",
         "001",
         "UK\n",
@@ -190,7 +187,8 @@ async fn threepid_13_an_invalid_number_is_refused() {
         "+",
         "abc",
         "07400 abcdef",
-        "tel:+447400123456",
+        "tel:+447400123456;ext=1",
+        "sip:+447400123456@example.org",
         "07400 123456;ext=1",
         "07400 123456 ext. 5",
         "07400 123456, 07400 654321",
@@ -200,8 +198,6 @@ async fn threepid_13_an_invalid_number_is_refused() {
         "+44+7400123456",
         "07400\u{0}123456",
         "07400\n123456",
-        "\u{0667}400123456",
-        "\u{ff10}7400123456",
         "0740012345",
         "074001234567890",
         "+999 7400 123456",

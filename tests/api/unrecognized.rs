@@ -57,7 +57,7 @@ async fn head_is_answered_like_get_without_a_body() {
         assert_eq!(head.status, get.status, "{path}");
         assert!(head.body.is_empty(), "{path}");
         for (name, value) in &get.headers {
-            if name != "content-length" && name != "date" {
+            if name != "x-amzn-requestid" {
                 assert_eq!(head.headers.get(name), Some(value), "{path} {name}");
             }
         }

@@ -37,7 +37,9 @@ fn every_incident_names_existing_tests_or_a_reason() {
             errors.push(format!("{number}: the description is empty"));
         }
     }
-    let incident_numbers = (1..=32).map(|number: u32| number.to_string());
+    let incident_numbers = (1..=32)
+        .chain([33, 37, 38])
+        .map(|number: u32| number.to_string());
     let flaw_numbers = (1..=19).map(|number: u32| format!("L{number}"));
     assert_eq!(
         numbers,

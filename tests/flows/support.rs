@@ -5,6 +5,7 @@
 )]
 
 pub(crate) mod account_helpers;
+pub(crate) mod captcha_provider;
 pub(crate) mod hash_counting;
 pub(crate) mod identity_server;
 pub(crate) mod mail_helpers;

@@ -1,12 +1,15 @@
 //! User-Interactive Authentication: the protocol, the sessions, the fallback pages and each stage.
 
-pub(crate) mod captcha;
+mod captcha;
 mod email;
+mod ended_logins;
+mod expensive_requests;
 mod fallback;
 mod msisdn;
 mod protocol;
 mod registration_token;
 mod replay;
+mod sequences;
 mod session_binding;
 mod sessions;
 mod terms;

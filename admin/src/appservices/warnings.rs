@@ -62,8 +62,8 @@ fn examine<'a>(record: &'a AppserviceRecord, server: Option<&ServerName>) -> Exa
 struct UserIds {
     /// User IDs that can exist. `None` if it is unknown whether there are any.
     names: Option<Vec<String>>,
-    /// Whether the namespace contains a name with capital letters.
-    has_capitals: bool,
+    /// Whether the pattern matches a name only if it is written with capital letters.
+    needs_capitals: bool,
     /// Whether the namespace contains users of another server.
     is_elsewhere: bool,
 }
@@ -73,7 +73,7 @@ fn user_ids(namespace: &NamespaceRecord, server: Option<&ServerName>) -> UserIds
         return UserIds::default();
     };
     let mut found = UserIds::default();
-    let mut names = Vec::new();
+    let (mut names, mut folded) = (Vec::new(), Vec::new());
     for text in &samples.texts {
         let text = text.trim_start_matches('@');
         let (name, own_server) = text.split_once(':').unwrap_or((text, ""));
@@ -84,7 +84,7 @@ fn user_ids(namespace: &NamespaceRecord, server: Option<&ServerName>) -> UserIds
             if is_localpart(name) {
                 names.push(user_id);
             } else if is_localpart(&name.to_ascii_lowercase()) {
-                found.has_capitals = true;
+                folded.push(user_id.to_ascii_lowercase());
             }
         } else if is_localpart(&name.to_ascii_lowercase())
             && regex.is_match(&format!("@{name}:{own_server}"))
@@ -92,6 +92,9 @@ fn user_ids(namespace: &NamespaceRecord, server: Option<&ServerName>) -> UserIds
             found.is_elsewhere = true;
         }
     }
+    found.needs_capitals = names.is_empty() && !folded.is_empty();
+    // Names are compared without regard to case.
+    names.append(&mut folded);
     // The user ID may be correct although no example is.
     found.names = (samples.is_complete || !names.is_empty()).then_some(names);
     found
@@ -102,12 +105,15 @@ fn own_mistakes(record: &AppserviceRecord, server: Option<&ServerName>) -> Vec<S
     for namespace in &record.users {
         let regex = excerpt(&namespace.regex);
         let found = user_ids(namespace, server);
+        if found.needs_capitals {
+            warnings.push(format!(
+                "`{id}`: the regular expression `{regex}` has capital letters, but user names are stored in lower case: \
+                 it is compared without regard to case; write it in lower case"
+            ));
+        }
         if found.names.as_ref().is_some_and(Vec::is_empty) {
-            let reason = match (found.has_capitals, found.is_elsewhere, server) {
-                (true, ..) => {
-                    "user names are stored in lower case; write it in lower case".to_owned()
-                }
-                (_, true, Some(own)) => format!("it is for another server than `{own}`"),
+            let reason = match (found.is_elsewhere, server) {
+                (true, Some(own)) => format!("it is for another server than `{own}`"),
                 _ => "a user ID is `@`, a name of lower-case letters, digits and `._=-/+`, `:` and the server name"
                     .to_owned(),
             };
@@ -167,9 +173,7 @@ impl Examples<'_> {
 }
 
 fn matches(namespace: &NamespaceRecord, user_id: &str) -> bool {
-    namespace
-        .compile()
-        .is_ok_and(|regex| regex.is_match(user_id))
+    namespace.contains(user_id)
 }
 
 fn user_id(name: &str, server: Option<&ServerName>) -> String {

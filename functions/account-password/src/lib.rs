@@ -96,8 +96,12 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
         return Err(MatrixError::new(ErrorCode::Forbidden, message).into());
     }
     let given = Parameters::parse(&protected.body)?;
+    let remembered: Parameters = protected.remembered()?;
     let parameters = protected.merge_parameters(given)?;
-    check_password(&app, &protected, &parameters)?;
+    // The password in the session was checked when it was stored.
+    if parameters.new_password != remembered.new_password {
+        check_password(&app, &protected, &parameters)?;
+    }
     let completion = match protected.authenticate(&app, &parameters).await? {
         Authentication::Completed(completion) => *completion,
         Authentication::Replay(response) => return Ok(response),

@@ -36,6 +36,10 @@ pub(crate) async fn subject(
     let validated = completion.result.threepids.first().cloned();
     match (&protected.requester, validated) {
         (Requester::User(caller), None) => {
+            // An earlier request of the session may have verified the password.
+            if let Err(error) = protected.charge_password_hash(app).await {
+                return refuse(app, protected, completion, error.into()).await;
+            }
             let read = protected.threepids.as_ref();
             let subject = Subject {
                 user: caller.localpart.clone(),

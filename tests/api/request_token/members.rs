@@ -288,7 +288,7 @@ async fn spellings_of_an_address_are_one_address() {
         for (index, spelling) in spellings.iter().enumerate() {
             let country = if index % 2 == 0 { "GB" } else { "gb" };
             let body = json!({
-                "client_secret": "spellings", "send_attempt": index, name: spelling, "country": country,
+                "client_secret": "spellings", "send_attempt": 1, name: spelling, "country": country,
             });
             let reply = server.post(path, &body).await;
             assert_eq!(reply.status, 200, "{spelling:?}: {}", reply.text());

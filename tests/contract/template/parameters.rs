@@ -151,7 +151,7 @@ fn the_template_accepts_the_values_that_the_program_accepts() {
 /// another file may need the setting in the `environment` of another `function.yaml`; then add the file here.
 #[test]
 fn settings_for_some_functions_are_read_only_by_their_code() {
-    let uses: [(&str, &[&str]); 9] = [
+    let uses: [(&str, &[&str]); 10] = [
         (
             "config.names",
             &["shared/crates/core/src/accounts/names.rs"],
@@ -166,6 +166,10 @@ fn settings_for_some_functions_are_read_only_by_their_code() {
                 "shared/crates/core/src/threepid_validation/submit_token.rs",
                 "shared/crates/http/src/request_token.rs",
             ],
+        ),
+        (
+            "limits::consume_daily(",
+            &["functions/deliver/src/charges.rs"],
         ),
         (
             "config.reset_phone_age",

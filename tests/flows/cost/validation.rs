@@ -297,9 +297,9 @@ const WITH_LIMITS: &str = "
     address, final, all in the request: BatchGetItem Accounts&UiaSessions + GetItem Proofs + UpdateItem Limits > UpdateItem Limits > TransactWriteItems Accounts&Proofs&UiaSessions > UpdateItem Limits = 3r 17w
     address, final, session only: BatchGetItem UiaSessions + UpdateItem Limits > GetItem Proofs > UpdateItem Limits > TransactWriteItems Accounts&Proofs&UiaSessions > UpdateItem Limits = 2r 17w
     page, mail sent: GetItem UiaSessions + UpdateItem Limits > GetItem Proofs + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > TransactWriteItems Outbox&Proofs > PutItem UiaSessions = 2r 10w
-    page, waiting for the link: GetItem UiaSessions + UpdateItem Limits > GetItem Proofs = 2r 1w
+    page, waiting for the link: GetItem UiaSessions > UpdateItem Limits > GetItem Proofs = 2r 1w
     page, text sent: GetItem UiaSessions + UpdateItem Limits > GetItem Proofs + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > TransactWriteItems Outbox&Proofs > PutItem UiaSessions = 2r 12w
-    page, waiting for the code: GetItem UiaSessions + UpdateItem Limits > GetItem Proofs = 2r 1w
+    page, waiting for the code: GetItem UiaSessions > UpdateItem Limits > GetItem Proofs = 2r 1w
     page, link confirmed: GetItem UiaSessions + UpdateItem Limits > GetItem Proofs > PutItem UiaSessions = 2r 2w
     page, code entered: GetItem UiaSessions + UpdateItem Limits > GetItem Proofs + UpdateItem Limits > UpdateItem Limits + UpdateItem Limits > UpdateItem Limits > UpdateItem Proofs > UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Proofs > GetItem Proofs > PutItem UiaSessions = 3r 12w
 ";

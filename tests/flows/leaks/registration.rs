@@ -4,9 +4,9 @@ use serde_json::{Value, json};
 use test_support::Log;
 
 use super::{AS_TOKEN, HS_TOKEN, LeakDetector, PASSWORD, RESPONSE, TOKEN_TEXT};
-use crate::flows::{
-    support::{DUMMY, POLICIES, RECAPTCHA, TERMS, TOKEN, flows, stage, token_stage, with},
-    uia::captcha::Provider,
+use crate::flows::support::{
+    DUMMY, POLICIES, RECAPTCHA, TERMS, TOKEN, captcha_provider::Provider, flows, stage,
+    token_stage, with,
 };
 
 fn registration(name: &str) -> Value {

@@ -16,12 +16,10 @@ use shared::{
 };
 use test_support::{NOW, TestServer};
 
-use crate::flows::{
-    support::{
-        flows, run_operator,
-        threepid_helpers::{MAIL, SMS},
-    },
-    uia::captcha::Provider,
+use crate::flows::support::{
+    captcha_provider::Provider,
+    flows, run_operator,
+    threepid_helpers::{MAIL, SMS},
 };
 
 /// Runs `doctor` and returns its report, and whether every check passed.

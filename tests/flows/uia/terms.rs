@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use test_support::{PREFIXES, TestServer};
 
 use crate::flows::support::{
-    POLICIES, TERMS, assert_users, flows, page, registration, stage, submit,
+    DUMMY, POLICIES, TERMS, TOKEN, assert_users, flows, new_token, page, registration, stage,
+    submit, token_stage, with,
 };
 
 fn accepted(server: &TestServer, policy: &str) -> Vec<String> {
@@ -91,4 +92,42 @@ async fn uia_62_without_acceptance_no_terms_are_recorded() {
     let server = TestServer::with(&[flows("m.login.terms m.login.dummy"), POLICIES]).await;
     server.sign_up("alice").await;
     assert!(accepted(&server, "privacy").is_empty());
+}
+
+/// UIA-62: a request without a session, or with an unknown one, cannot accept policies that no response has shown. Its
+/// response shows them.
+#[tokio::test]
+async fn uia_62_policies_that_were_not_shown_are_not_accepted() {
+    let attempts = [
+        (json!({ "type": TERMS }), "M_UNAUTHORIZED"),
+        (json!({ "type": TERMS, "session": "unknown" }), "M_UNKNOWN"),
+    ];
+    for (auth, code) in attempts {
+        let server = TestServer::with(&[flows(TERMS), POLICIES]).await;
+        let body = with(registration("alice"), &json!({ "auth": auth }));
+        let challenge = server.register(&body).await.refused(code);
+        assert_eq!(challenge["completed"], json!([]));
+        assert!(challenge["params"][TERMS]["policies"]["privacy"].is_object());
+        assert_users(&server, &[]);
+        assert!(accepted(&server, "privacy").is_empty());
+        // The session of this response has shown the policies.
+        let session = challenge["session"].as_str().unwrap();
+        server.register(&stage(TERMS, session)).await.ok();
+        assert_eq!(accepted(&server, "privacy"), ["1.2"]);
+    }
+}
+
+/// UIA-11, UIA-62: a stage before the terms may be completed without a session. The response shows the policies.
+#[tokio::test]
+async fn uia_62_an_earlier_stage_without_a_session_shows_the_terms() {
+    let flow = "m.login.registration_token+m.login.terms+m.login.dummy";
+    let server = TestServer::with(&[flows(flow), POLICIES]).await;
+    let token = new_token(&server, &[]).await;
+    let first = with(registration("alice"), &token_stage(&token, None));
+    let challenge = server.register(&first).await.challenge();
+    assert_eq!(challenge["completed"], json!([TOKEN]));
+    let session = challenge["session"].as_str().unwrap();
+    server.register(&stage(TERMS, session)).await.challenge();
+    server.register(&stage(DUMMY, session)).await.ok();
+    assert_eq!(accepted(&server, "privacy"), ["1.2"]);
 }

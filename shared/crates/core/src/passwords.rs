@@ -6,6 +6,7 @@
 
 mod memory;
 mod stored;
+mod strength;
 
 use std::sync::Arc;
 
@@ -22,14 +23,9 @@ use unicode_normalization::UnicodeNormalization;
 
 use crate::{clock::Timestamp, config::PasswordConfig, metrics, rng::Rng, secrets::Secret};
 
-/// The maximum length of a password, in bytes as sent. argon2 processes all of it, zxcvbn only the first
-/// `SCORED_CHARS` characters.
+/// The maximum length of a password, in bytes as sent. argon2 processes all of it, zxcvbn only a part
+/// (`strength`).
 pub const MAX_PASSWORD_BYTES: usize = 512;
-
-/// The number of characters that zxcvbn scores. Its time grows with the square of the length, and much faster
-/// for characters that may stand for letters: a hundred such characters took a second, and any client can send such
-/// a request. A password whose first 32 characters are easy to guess is rejected.
-const SCORED_CHARS: usize = 32;
 
 const SALT_BYTES: usize = 16;
 const HASH_BYTES: usize = 32;
@@ -71,15 +67,7 @@ pub fn validate(
     if config.min_score == 0 {
         return Ok(());
     }
-    let scored: Secret = Secret::new(
-        normalized(password)
-            .reveal()
-            .chars()
-            .take(SCORED_CHARS)
-            .collect(),
-    );
-    let score = u8::from(zxcvbn::zxcvbn(scored.reveal(), own).score());
-    if score < config.min_score {
+    if strength::score(&normalized(password), own) < config.min_score {
         Err(PasswordError::Weak)
     } else {
         Ok(())

@@ -24,6 +24,7 @@ use self::pairs::Pair;
 use crate::{
     app::App,
     appservices::Appservice,
+    clock::Timestamp,
     ids::{DeviceId, Localpart},
     metrics,
     rng::Rng,
@@ -164,6 +165,8 @@ pub struct Session {
     pub access_hash: TokenHash,
     /// The epoch in the row of the device.
     pub device_epoch: i64,
+    /// The time of the login of the device.
+    pub issued_at: Timestamp,
 }
 
 /// Guests must not use this endpoint (GUEST-06).
@@ -266,6 +269,7 @@ fn check_token(
     let session = Session {
         access_hash: token.hash(),
         device_epoch: device.epoch,
+        issued_at: device.issued_at,
         localpart: token.localpart,
         device: token.device,
         account,

@@ -11,6 +11,7 @@ mod auth;
 mod completion;
 mod engine;
 pub mod fallback;
+mod login;
 mod operations;
 mod parameters;
 pub mod request;
@@ -30,6 +31,7 @@ pub use crate::{
 pub use auth::Auth;
 pub use completion::UiaCompletion;
 pub use engine::{AuthenticateError, UiaAttempt, authenticate, prefetch};
+pub use login::{Login, SessionDevice};
 pub use operations::{FlowSet, Operation, SessionScope};
 pub use parameters::{
     NoParameters, ParametersChangedError, RequestParameters, SessionParameters, merge_unchanged,

@@ -118,6 +118,8 @@ struct Tally {
     metrics: BTreeMap<Metric, f64>,
     calls: Calls,
     hash_ms: i64,
+    scores: u32,
+    score_ms: i64,
     stages: Vec<&'static str>,
     user: Option<Localpart>,
 }
@@ -209,6 +211,17 @@ pub async fn hashing<T>(work: impl Future<Output = T>) -> T {
     note(|tally| {
         tally.count(Metric::Hashes);
         tally.hash_ms += timer.ms();
+    });
+    done
+}
+
+/// Counts a score of a password's strength and measures its duration.
+pub fn scoring<T>(work: impl FnOnce() -> T) -> T {
+    let timer = Timer::start();
+    let done = work();
+    note(|tally| {
+        tally.scores += 1;
+        tally.score_ms += timer.ms();
     });
     done
 }

@@ -172,7 +172,7 @@ pub const LIMITS: [LimitRow; 50] = [
     row(Limit::Register, "register", "network", (240, 1), "each `POST /register` of an ordinary user"),
     row(Limit::Available, "available", "network", (60, 1), "each `GET /register/available`"),
     row(Limit::RegistrationToken, "registration-token", "network", (10, MINUTE), "each check of a registration token, by its validity endpoint or in the UIA stage; refunded if the token is valid"),
-    row(Limit::UiaSession, "uia-session", "network", (30, 10), "each new UIA session"),
+    row(Limit::UiaSession, "uia-session", "network", (30, 10), "each new UIA session, and each request that completes a flow without one, unless a password attempt is charged"),
     row(Limit::Captcha, "captcha", "network", (20, 15), "each call to the captcha provider"),
     row(Limit::PasswordHash, "password-hash", "network", (20, 30), "each password hash: registration, login, the stage `m.login.password`, password reset"),
     row(Limit::NetworkPasswordAttempts, "password-guess", "identifier and network", (10, MINUTE), "each password attempt; refunded if the password is right"),

@@ -66,7 +66,7 @@ fn a_weak_password_in_fullwidth_letters_is_weak() {
 
 #[test]
 fn only_the_beginning_of_a_long_password_is_scored() {
-    let beginning = "a".repeat(SCORED_CHARS);
+    let beginning = "a".repeat(strength::SCORED_CHARS);
     let strong = "ostrich lamp 8 quarrel";
     assert_eq!(
         validate(&config(None), &secret(&format!("{beginning}{strong}")), &[]),

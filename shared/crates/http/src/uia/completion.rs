@@ -122,6 +122,8 @@ impl UiaCompletion {
         error: StageError,
     ) -> Rejection {
         self.session.state.reopen(stage);
+        // The response shows the current policies.
+        self.session.show_policies(&app.config);
         if !self.session.is_stored()
             && let Err(error) = limits::consume(app, Limit::UiaSession, network).await
         {

@@ -5,16 +5,19 @@ use super::{
     Auth, Challenge, OpenSession, SessionParameters, SessionScope, StageError, StageType,
     UiaCompletion,
     completion::{InvalidStage, resolve_flow},
+    operations::wrong_scope,
     session::ParameterSource,
     stages::{self, Prefetched, StageContext, StageOutcome},
 };
 use crate::{
     app::App,
     config::Flow,
+    credentials,
     error::{ErrorCode, MatrixError, Rejection},
     http::{Body, ClientNetwork},
     limits::{self, Limit},
     metrics::{self, Metric},
+    passwords::PasswordHash,
     store::SaveSessionError,
 };
 
@@ -121,7 +124,9 @@ pub async fn authenticate(
     } = attempt;
     let is_unknown = auth.session.is_some() && attempt.session.is_none();
     let mut session = match attempt.session {
-        Some(session) if session.state.scope != attempt.scope => return Err(wrong_scope().into()),
+        Some(session) if !session.state.scope.serves(&attempt.scope) => {
+            return Err(wrong_scope().into());
+        }
         Some(session) => session,
         None => OpenSession::start(app, attempt.scope),
     };
@@ -229,13 +234,6 @@ impl Progress {
         self.error = Some(invalid.error);
         self.reopened = Some(invalid.stage);
     }
-}
-
-fn wrong_scope() -> MatrixError {
-    MatrixError::new(
-        ErrorCode::Forbidden,
-        "The session belongs to another request",
-    )
 }
 
 /// Checks the pending stages if the request attempts no stage: the client polls for their
@@ -352,21 +350,29 @@ pub(super) enum FallbackOutcome {
     Refused(StageError),
 }
 
-/// Attempts one stage of a stored session and saves the session. Does not check whether a flow is completed,
+/// Attempts one stage of a stored session and saves the session. `password` is the stored hash of the session's user.
+/// Does not check whether a flow is completed,
 /// because the client's next request does so (UIA-72).
 pub(super) async fn complete_stage(
     app: &App,
     flows: &[Flow],
     session: &mut OpenSession,
     auth: &Auth,
+    password: Option<PasswordHash>,
     network: ClientNetwork,
 ) -> Result<FallbackOutcome, AuthenticateError> {
     let members = &auth.members;
-    let prefetched = match auth.attempted() {
-        Some(stage) if session.state.is_next(flows, stage) => {
-            stages::prefetch(stage, app, members, network).await?
+    let next = auth
+        .attempted()
+        .filter(|stage| session.state.is_next(flows, *stage));
+    let prefetched = match (next, &session.state.scope.user) {
+        (Some(StageType::Password), Some((user, _))) => {
+            let charged = credentials::charge_token_holder(app, user, network).await;
+            charged.map_err(MatrixError::from)?;
+            Prefetched::Password(password)
         }
-        _ => Prefetched::Nothing,
+        (Some(stage), _) => stages::prefetch(stage, app, members, network).await?,
+        (None, _) => Prefetched::Nothing,
     };
     let name = auth.stage.as_deref().unwrap_or_default();
     match try_stage(app, flows, session, name, members, &prefetched, network).await? {

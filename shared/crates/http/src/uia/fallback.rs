@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::{
-    Auth, OpenSession, Operation, StageType,
+    Auth, Login, OpenSession, Operation, StageType,
     engine::{self, FallbackOutcome},
     session::ParameterSource,
     stages::{
@@ -26,6 +26,7 @@ use crate::{
     error::Rejection,
     http::{ClientNetwork, Query, Response},
     pages::{self, Allowed},
+    passwords::PasswordHash,
     secrets::Secret,
     store::StoreError,
 };
@@ -155,12 +156,15 @@ struct RequestedName {
 #[derive(Debug)]
 pub struct Visit {
     session: OpenSession,
+    /// The stored password hash of the session's user, if there is one.
+    password: Option<PasswordHash>,
     stage: StageType,
     flows: Vec<Flow>,
 }
 
-/// Reads the session of a page's URL. Returns `None` if there is no such session or it does not offer the
-/// stage (UIA-73).
+/// Reads the session of a page's URL. Returns `None` if there is no such session, if it does not offer the stage
+/// (UIA-73), or if the login that started it has ended. A page has no access token, so the login of a session is
+/// checked here, before anything is charged or shown.
 pub async fn visit(app: &App, stage: &str, session: &str) -> Result<Option<Visit>, StoreError> {
     let Some(stage) = StageType::parse(stage) else {
         return Ok(None);
@@ -169,9 +173,21 @@ pub async fn visit(app: &App, stage: &str, session: &str) -> Result<Option<Visit
         return Ok(None);
     };
     let flows = session.state.scope.flow_set.flows(&app.config);
-    let offered = flows.iter().flatten().any(|own| *own == stage);
-    Ok(offered.then_some(Visit {
+    if !flows.iter().flatten().any(|own| *own == stage) {
+        return Ok(None);
+    }
+    let mut password = None;
+    if let Some(login) = session.login() {
+        let Login { user, device } = &login;
+        let facts = app.store.find_session_owner(user, device.as_ref()).await?;
+        if !session.is_valid_for(app, Some(&login), &facts) {
+            return Ok(None);
+        }
+        password = facts.password;
+    }
+    Ok(Some(Visit {
         session,
+        password,
         stage,
         flows,
     }))
@@ -242,7 +258,8 @@ impl Visit {
             .map(|(name, value)| (name.to_owned(), value.into()))
             .collect();
         let auth = Auth::of_form(self.session.id().clone(), self.stage.as_str(), members);
-        match engine::complete_stage(app, &self.flows, &mut self.session, &auth, network).await? {
+        let (flows, session, password) = (&self.flows, &mut self.session, self.password.take());
+        match engine::complete_stage(app, flows, session, &auth, password, network).await? {
             FallbackOutcome::Done => Ok(done(app)),
             FallbackOutcome::Refused(error) => {
                 let (status, error) = (StatusCode::UNAUTHORIZED, Some(error.message));

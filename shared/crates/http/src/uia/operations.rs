@@ -3,9 +3,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::StageType;
+use super::{SessionDevice, StageType};
 use crate::{
     config::{Config, Flow},
+    error::{ErrorCode, MatrixError},
     ids::Localpart,
 };
 
@@ -113,6 +114,8 @@ pub struct SessionScope {
     pub operation: Operation,
     /// The user of the access token that started the session, and the account's token epoch at that time.
     pub user: Option<(Localpart, i64)>,
+    /// The device of that access token. Sessions that an earlier version started have none.
+    pub device: Option<SessionDevice>,
     /// The flows that complete the session.
     pub flow_set: FlowSet,
 }
@@ -123,9 +126,26 @@ impl SessionScope {
         Self {
             operation: Operation::Register,
             user: None,
+            device: None,
             flow_set: FlowSet::Registration,
         }
     }
+
+    /// Whether a session with this scope serves a request with the scope `other`. The devices are not compared: a
+    /// session of another device is not opened ([`SessionState::is_valid_for`](super::SessionState)).
+    pub(super) fn serves(&self, other: &Self) -> bool {
+        self.operation == other.operation
+            && self.user == other.user
+            && self.flow_set == other.flow_set
+    }
+}
+
+/// The error for a session of another operation or with other parameters.
+pub(super) fn wrong_scope() -> MatrixError {
+    MatrixError::new(
+        ErrorCode::Forbidden,
+        "The session belongs to another request",
+    )
 }
 
 /// The scope as the sealed session state stores it. Sessions outlive a deployment, so the members and
@@ -135,6 +155,8 @@ struct StoredScope {
     operation: StoredOperation,
     target: String,
     user: Option<(Localpart, i64)>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    device: Option<SessionDevice>,
     #[serde(default, skip_serializing_if = "FlowSet::is_registration")]
     offer: FlowSet,
 }
@@ -169,6 +191,7 @@ impl From<SessionScope> for StoredScope {
                 Operation::DeleteDevices => StoredOperation::DeleteDevices,
             },
             user: scope.user,
+            device: scope.device,
             offer: scope.flow_set,
         }
     }
@@ -190,6 +213,7 @@ impl TryFrom<StoredScope> for SessionScope {
         Ok(Self {
             operation,
             user: stored.user,
+            device: stored.device,
             flow_set: stored.offer,
         })
     }
@@ -200,11 +224,13 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::{clock::Timestamp, ids::DeviceId};
 
     fn scope(operation: Operation, flow_set: FlowSet) -> SessionScope {
         SessionScope {
             operation,
             user: Some((Localpart::stored("alice").unwrap(), 3)),
+            device: None,
             flow_set,
         }
     }
@@ -250,6 +276,22 @@ mod tests {
                 scope
             );
         }
+    }
+
+    #[test]
+    fn uia_14_the_device_is_stored_beside_the_user() {
+        let mut scope = scope(Operation::DeleteDevices, FlowSet::Password);
+        scope.device = Some(SessionDevice {
+            id: DeviceId::parse("PHONE").unwrap(),
+            issued_at: Timestamp(7),
+        });
+        let stored = json!({ "operation": "delete-devices", "target": "", "user": ["alice", 3],
+                             "device": { "id": "PHONE", "issued_at": 7 }, "offer": "password" });
+        assert_eq!(serde_json::to_value(&scope).unwrap(), stored);
+        assert_eq!(
+            serde_json::from_value::<SessionScope>(stored).unwrap(),
+            scope
+        );
     }
 
     #[test]

@@ -31,8 +31,9 @@ use crate::{
     store::{AccountRow, OwnThreePid},
     tokens,
     uia::{
-        self, Auth, AuthenticateError, FlowSet, OpenSession, Operation, Prefetched,
-        RequestParameters, SessionParameters, SessionScope, StageType, UiaAttempt, UiaCompletion,
+        self, Auth, AuthenticateError, FlowSet, Login, OpenSession, Operation, Prefetched,
+        RequestParameters, SessionDevice, SessionParameters, SessionScope, StageType, UiaAttempt,
+        UiaCompletion, operations::wrong_scope,
     },
 };
 
@@ -107,6 +108,8 @@ pub struct ProtectedRequest {
     pub network: ClientNetwork,
     spec: RequestSpec,
     auth: Auth,
+    /// The user and the device that the access token names, before it is validated.
+    login: Option<Login>,
     session: Option<OpenSession>,
     password: Option<PasswordHash>,
     prefetched: Prefetched,
@@ -132,6 +135,7 @@ impl ProtectedRequest {
             network,
             spec,
             auth,
+            login: None,
             session: None,
             password: None,
             prefetched: Prefetched::Nothing,
@@ -165,12 +169,8 @@ impl ProtectedRequest {
     /// The operation's parameters: the parameters of this request, completed with those that the
     /// session stores (UIA-19, UIA-20).
     pub fn merge_parameters<P: RequestParameters>(&self, given: P) -> Result<P, MatrixError> {
-        given.merge(self.remembered()?).map_err(|_| {
-            MatrixError::new(
-                ErrorCode::Forbidden,
-                "The session belongs to another request",
-            )
-        })
+        let merged = given.merge(self.remembered()?);
+        merged.map_err(|_| wrong_scope())
     }
 
     /// Authenticates the request. Returns a completed flow, or a challenge as the error. The session
@@ -195,6 +195,10 @@ impl ProtectedRequest {
         let scope = SessionScope {
             operation: self.spec.operation.clone(),
             user: user.map(|caller| (caller.localpart.clone(), caller.account.epoch)),
+            device: user.map(|caller| SessionDevice {
+                id: caller.device.clone(),
+                issued_at: caller.issued_at,
+            }),
             flow_set,
         };
         if scope.user.is_some() && self.auth.attempted() == Some(StageType::Password) {

@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use super::{
-    Operation, Replay, SessionScope, SessionState,
+    Login, Operation, Replay, SessionScope, SessionState,
     stages::{StageResult, StageType},
 };
 use crate::{
@@ -16,7 +16,10 @@ use crate::{
     clock::Timestamp,
     config::Config,
     secrets::{KeyPurpose, Secret, sha256_base64},
-    store::{Attempt, SaveSessionError, SessionCommit, SessionRow, StoreError, retry_on_conflict},
+    store::{
+        Attempt, CallerFacts, SaveSessionError, SessionCommit, SessionRow, StoreError,
+        retry_on_conflict,
+    },
 };
 
 /// The lifetime of a session from its start. Later requests do not extend it (UIA-32).
@@ -58,19 +61,17 @@ pub fn session_key(id: &Secret) -> Option<String> {
 }
 
 impl OpenSession {
-    /// A new session, not stored yet.
+    /// A new session, not stored yet. It has shown no policies, because no response has contained it.
     pub fn start(app: &App, scope: SessionScope) -> Self {
         let id = Secret::new(app.rng.base64::<ID_BYTES>());
         let key = sha256_base64(id.reveal().as_bytes());
-        let mut session = Self {
+        Self {
             id,
             key,
             version: 0,
             expires: app.clock.now().plus(LIFETIME),
             state: SessionState::new(scope),
-        };
-        session.show_policies(&app.config);
-        session
+        }
     }
 
     /// Opens a stored session. Returns `None` if it has expired, even if DynamoDB has not deleted it yet
@@ -106,6 +107,21 @@ impl OpenSession {
         };
         let row = app.store.find_uia_session(&key).await?;
         Ok(row.and_then(|row| Self::open(app, id, row)))
+    }
+
+    /// The login that started the session, if it is the session of a user.
+    pub fn login(&self) -> Option<Login> {
+        let scope = &self.state.scope;
+        let (user, _) = scope.user.as_ref()?;
+        Some(Login {
+            user: user.clone(),
+            device: scope.device.as_ref().map(|device| device.id.clone()),
+        })
+    }
+
+    /// Whether the session may be used with this login, whose rows are `facts`.
+    pub fn is_valid_for(&self, app: &App, login: Option<&Login>, facts: &CallerFacts) -> bool {
+        self.state.is_valid_for(login, facts, app.clock.now())
     }
 
     /// The session string.

@@ -127,6 +127,10 @@ fn line(
         set("argon2.hashes", (*hashes).into());
         set("argon2.ms", tally.hash_ms.into());
     }
+    if tally.scores > 0 {
+        set("zxcvbn.scores", tally.scores.into());
+        set("zxcvbn.ms", tally.score_ms.into());
+    }
     let gigabyte_seconds = f64::from(info.memory_mb) / 1024.0 * number(ms) / 1000.0;
     let cost = calls.read_units * READ_UNIT
         + calls.write_units * WRITE_UNIT

@@ -131,14 +131,30 @@ impl Store {
         user: Option<(&Localpart, &DeviceId)>,
         session: Option<&str>,
     ) -> Result<CallerFacts, StoreError> {
-        let keys = match user {
-            Some((user, device)) => vec![
-                account_key(user, MAIN),
-                account_key(user, PASSWORD),
-                account_key(user, &keys::device(device)),
-            ],
-            None => Vec::new(),
-        };
+        let user = user.map(|(user, device)| (user, Some(device)));
+        self.find_facts(user, session).await
+    }
+
+    /// The account and password of a user, and the device that started a UIA session of the user. A session that an
+    /// earlier version started names no device.
+    pub async fn find_session_owner(
+        &self,
+        user: &Localpart,
+        device: Option<&DeviceId>,
+    ) -> Result<CallerFacts, StoreError> {
+        self.find_facts(Some((user, device)), None).await
+    }
+
+    async fn find_facts(
+        &self,
+        user: Option<(&Localpart, Option<&DeviceId>)>,
+        session: Option<&str>,
+    ) -> Result<CallerFacts, StoreError> {
+        let mut keys = Vec::new();
+        if let Some((user, device)) = user {
+            keys.extend([account_key(user, MAIN), account_key(user, PASSWORD)]);
+            keys.extend(device.map(|device| account_key(user, &keys::device(device))));
+        }
         let found = self.find_rows(keys, session).await?;
         Ok(CallerFacts {
             account: found.account,

@@ -42,6 +42,8 @@ pub struct DeviceRow {
     pub refresh_hash: Option<TokenHash>,
     /// The pair of tokens that follows these tokens, if there is one.
     pub next: Option<NextPair>,
+    /// The time of the login. A refresh does not change it.
+    pub issued_at: Timestamp,
 }
 
 /// A pair of tokens that the client has not used yet.
@@ -79,6 +81,7 @@ impl DeviceRow {
                 .text_if("refresh_hash")?
                 .map(|hash| TokenHash(hash.to_owned())),
             next: NextPair::read(row)?,
+            issued_at: row.time_if("issued_at")?.unwrap_or_default(),
         })
     }
 }

@@ -88,7 +88,7 @@ fn ascii_digit(c: char) -> Option<char> {
 
 /// Whether the character separates groups of digits: the punctuation that libphonenumber accepts.
 fn is_separator(c: char) -> bool {
-    c.is_whitespace()
+    (c.is_whitespace() && !c.is_control())
         || matches!(
             c,
             '-' | '.' | '/' | '(' | ')' | '[' | ']' | '~'
@@ -123,7 +123,7 @@ mod tests {
             "\u{ff0b}\u{ff14}\u{ff14}\u{3000}7400\u{ff0d}123456",
             "(+44) 7400.123/456",
             "[+44] 7400~123456",
-            "+44\t7400\u{200b}123\u{ad}456\u{feff}",
+            "+44 7400\u{200b}123\u{ad}456\u{feff}\t",
             "+\u{664}\u{664} \u{667}\u{664}\u{660}\u{660} \u{661}\u{662}\u{663}\u{664}\u{665}\u{666}",
             "+\u{96a}\u{96a} 7400123456",
             "tel:+447400123456",
@@ -154,6 +154,7 @@ mod tests {
             "sip:+447400123456@example.org",
             "1-800-FLOWERS",
             "07400\u{0}123456",
+            "07400\n123456",
             "*100#",
             "07400,123456",
             "\u{bd}7400123456",

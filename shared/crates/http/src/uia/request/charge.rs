@@ -1,5 +1,6 @@
 //! The rate limits that are charged concurrently with the first read of a request.
 
+use super::ProtectedRequest;
 use crate::{
     app::App,
     http::ClientNetwork,
@@ -46,4 +47,27 @@ pub(super) async fn charge(
     };
     let (endpoint, step) = tokio::join!(endpoint, step);
     endpoint.and(step)
+}
+
+impl ProtectedRequest {
+    /// Charges the start of a session if the request names a session that is unknown to the caller, because the
+    /// response to such a request starts a new one. The endpoint's own checks, such as the strength of a password,
+    /// follow this charge, so that requests beyond the limit do not cause them.
+    pub(super) async fn charge_unknown_session(&mut self, app: &App) -> Result<(), LimitError> {
+        if self.session.is_none() && self.charged == Charged::Nothing {
+            limits::consume(app, Limit::UiaSession, self.network).await?;
+            self.charged = Charged::SessionStart;
+        }
+        Ok(())
+    }
+
+    /// Charges the hash of the new password, unless this request has charged a hash with its first read.
+    pub async fn charge_password_hash(&self, app: &App) -> Result<(), LimitError> {
+        match self.charged {
+            Charged::PasswordHash | Charged::PasswordAttempt => Ok(()),
+            Charged::Nothing | Charged::SessionStart => {
+                limits::consume(app, Limit::PasswordHash, self.network).await
+            }
+        }
+    }
 }

@@ -5,7 +5,6 @@ use serde_json::Value;
 
 use super::{
     Charged, ProtectedRequest, RequestOutcome, RequestSpec, Requester, charge, replayed_answer,
-    session_completed,
 };
 use crate::{
     app::App,
@@ -16,7 +15,7 @@ use crate::{
     secrets::Secret,
     store::CallerFacts,
     tokens::{self, AuthenticationError, Caller, Token, TokenKind, TokenLimits},
-    uia::{self, Auth, Operation, Replay, StageType},
+    uia::{self, Auth, Login, Operation, Replay, StageType},
 };
 
 /// The canonical form of a request: its operation, target, access token and body. The stored request hash
@@ -77,6 +76,10 @@ impl ProtectedRequest {
                 Some(token.ok_or(AuthenticationError::Unknown)?)
             }
         };
+        protected.login = token.as_ref().map(|token| Login {
+            user: token.localpart.clone(),
+            device: Some(token.device.clone()),
+        });
         let (facts, charged) = protected.read(app, token.as_ref()).await?;
         protected.identify(app, token, facts, charged).await
     }
@@ -98,10 +101,10 @@ impl ProtectedRequest {
             .flat_map(|flow_set| flow_set.flows(&app.config))
             .collect();
         let attempts = self.auth.stage.is_some();
-        let likely = if self.auth.session.is_none() && !attempts {
-            Charged::SessionStart
-        } else {
-            Charged::Nothing
+        // A request without a session starts one, unless it completes a flow at once.
+        let likely = match self.auth.session {
+            None if !self.attempts_password(app, token) => Charged::SessionStart,
+            _ => Charged::Nothing,
         };
         let threepids = async {
             match token.filter(|_| self.spec.threepids && attempts) {
@@ -110,10 +113,7 @@ impl ProtectedRequest {
             }
         };
         let password_attempt = async {
-            // If the identifier or the password is missing, nothing is hashed, so nothing is charged.
-            let has_credentials = self.auth.attempted() == Some(StageType::Password)
-                && credentials::has_credentials(app, &self.auth.members);
-            let Some(token) = token.filter(|_| has_credentials) else {
+            let Some(token) = token.filter(|_| self.attempts_password(app, token)) else {
                 return Ok(likely);
             };
             let user = &token.localpart;
@@ -133,21 +133,31 @@ impl ProtectedRequest {
         Ok((facts?, charged))
     }
 
+    /// Whether the request attempts the password of the access token's user. If the identifier or the password is
+    /// missing, nothing is hashed, so nothing is charged.
+    fn attempts_password(&self, app: &App, token: Option<&Token>) -> bool {
+        token.is_some()
+            && self.auth.attempted() == Some(StageType::Password)
+            && credentials::has_credentials(app, &self.auth.members)
+    }
+
     /// Checks in this order:
     ///
     /// 1. A repeated request receives its stored response, even if the operation has invalidated the
     ///    access token (deactivation).
     /// 2. The access token must be valid.
     /// 3. A password attempt must be within its limits.
-    /// 4. The session must not be completed.
+    /// 4. The session must not be completed, and must be a session of this operation.
+    /// 5. A request that names an unknown session must be within the limit for new sessions.
     async fn identify(
         mut self,
         app: &App,
         token: Option<Token>,
-        facts: CallerFacts,
+        mut facts: CallerFacts,
         charged: Result<Charged, LimitError>,
     ) -> Result<RequestOutcome, Rejection> {
-        self.restore_session(app, facts.session);
+        let row = facts.session.take();
+        self.session = self.open_session(app, row, &facts);
         let replay = self.replay(app);
         if let Replay::Answer { text, .. } = replay {
             if let (Some(token), Ok(Charged::PasswordAttempt)) = (token, charged) {
@@ -166,9 +176,8 @@ impl ProtectedRequest {
             self.requester = Requester::User(Box::new(caller));
         }
         self.charged = charged?;
-        if matches!(replay, Replay::Over) {
-            return Err(session_completed().into());
-        }
+        self.ensure_session_serves(&replay)?;
+        self.charge_unknown_session(app).await?;
         Ok(RequestOutcome::New(Box::new(self)))
     }
 }

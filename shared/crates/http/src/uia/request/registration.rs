@@ -11,9 +11,9 @@ use crate::{
     error::{MatrixError, Rejection},
     http::{Body, Request},
     ids::Localpart,
-    limits::{self, Limit, LimitError},
-    store::{AccountRow, RegistrationLookup},
-    uia::{self, Auth, FlowSet, Operation},
+    limits::{self, Limit},
+    store::{AccountRow, CallerFacts, RegistrationLookup},
+    uia::{self, Auth, FlowSet, Operation, Replay},
 };
 
 /// A registration and the rows of its first read.
@@ -70,12 +70,13 @@ impl ProtectedRequest {
         let facts = facts?;
         self.prefetched = prefetched?;
         let appservices = app.refresh_appservices(facts.appservices).await?;
-        self.restore_session(app, facts.session);
+        self.session = self.open_session(app, facts.session, &CallerFacts::default());
         match self.usable(app, self.replay(app)).await? {
             Replayed::Answer(response) => return Ok(RequestOutcome::Replay(response)),
             Replayed::Over => return Err(session_completed().into()),
-            Replayed::Open => {}
+            Replayed::Open => self.ensure_session_serves(&Replay::Open)?,
         }
+        self.charge_unknown_session(app).await?;
         Ok(RequestOutcome::New(Box::new(Registration {
             request: self,
             holder: facts.holder,
@@ -96,16 +97,6 @@ impl ProtectedRequest {
             Charged::SessionStart
         } else {
             Charged::Nothing
-        }
-    }
-
-    /// Charges the hash of the new password, unless it was charged with the first read.
-    pub async fn charge_password_hash(&self, app: &App) -> Result<(), LimitError> {
-        match self.charged {
-            Charged::PasswordHash => Ok(()),
-            Charged::Nothing | Charged::SessionStart | Charged::PasswordAttempt => {
-                limits::consume(app, Limit::PasswordHash, self.network).await
-            }
         }
     }
 }

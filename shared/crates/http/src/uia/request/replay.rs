@@ -11,9 +11,9 @@ use crate::{
     error::{ErrorCode, MatrixError, Rejection},
     http::Response,
     secrets::Secret,
-    store::SessionRow,
+    store::{CallerFacts, SessionRow},
     tokens::{self, AuthenticationError},
-    uia::{OpenSession, Operation, Replay},
+    uia::{Login, OpenSession, Operation, Replay, operations::wrong_scope},
 };
 
 /// The time after the completion of a session during which the access token in its response may not be
@@ -39,12 +39,31 @@ struct IssuedToken {
 }
 
 impl ProtectedRequest {
-    /// Opens the session of the first read.
-    pub(super) fn restore_session(&mut self, app: &App, row: Option<SessionRow>) {
-        self.session = match (&self.auth.session, row) {
-            (Some(id), Some(row)) => OpenSession::open(app, id, row),
-            _ => None,
-        };
+    /// Opens the session that was read together with the rows of the caller. A session that is not valid for the
+    /// caller's login is treated like a session that does not exist.
+    pub(super) fn open_session(
+        &self,
+        app: &App,
+        row: Option<SessionRow>,
+        facts: &CallerFacts,
+    ) -> Option<OpenSession> {
+        let session = OpenSession::open(app, self.auth.session.as_ref()?, row?)?;
+        session
+            .is_valid_for(app, self.login.as_ref(), facts)
+            .then_some(session)
+    }
+
+    /// Rejects a completed session and a session of another operation.
+    pub(super) fn ensure_session_serves(&self, replay: &Replay) -> Result<(), MatrixError> {
+        if matches!(replay, Replay::Over) {
+            return Err(session_completed());
+        }
+        match &self.session {
+            Some(session) if session.state.scope.operation != self.spec.operation => {
+                Err(wrong_scope())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The stored response that the session of the first read has for this request.
@@ -83,7 +102,19 @@ impl ProtectedRequest {
         let Some(id) = &self.auth.session else {
             return Ok(None);
         };
-        let Some(session) = OpenSession::find(app, id).await? else {
+        let login = self.login.as_ref();
+        let facts = async {
+            match login {
+                Some(Login { user, device }) => {
+                    app.store.find_session_owner(user, device.as_ref()).await
+                }
+                None => Ok(CallerFacts::default()),
+            }
+        };
+        let (session, facts) = tokio::join!(OpenSession::find(app, id), facts);
+        let (session, facts) = (session?, facts?);
+        let Some(session) = session.filter(|session| session.is_valid_for(app, login, &facts))
+        else {
             return Ok(None);
         };
         let replay = session.replay(&self.canonical, app.clock.now());

@@ -9,9 +9,8 @@ use crate::{
     app::App,
     credentials::{self, CredentialError, Identifier},
     error::{ErrorCode, MatrixError, Rejection},
-    http::{ClientNetwork, Query},
+    http::Query,
     ids::Localpart,
-    passwords::PasswordHash,
     secrets::Secret,
     store::StoreError,
     threepids::trim,
@@ -52,9 +51,10 @@ pub(super) async fn attempt(
                 let message = "The identifier and the access token belong to different users";
                 return Err(MatrixError::new(ErrorCode::Forbidden, message).into());
             }
+            // Every request of a user's session has read the hash and charged the attempt.
             let hash = match prefetched {
                 Prefetched::Password(hash) => hash.clone(),
-                _ => read_hash(app, user, context.network).await?,
+                _ => None,
             };
             let changed_at = hash.as_ref().map(|hash| hash.changed_at);
             let verified = VerifiedPassword {
@@ -85,20 +85,6 @@ pub(super) async fn attempt(
         Err(CredentialError::Wrong) => Ok(StageOutcome::Refused(WRONG)),
         Err(error) => Err(error.into()),
     }
-}
-
-/// Reads the stored hash if it was not prefetched, and charges the attempt concurrently.
-async fn read_hash(
-    app: &App,
-    user: &Localpart,
-    network: ClientNetwork,
-) -> Result<Option<PasswordHash>, Rejection> {
-    let (charged, facts) = tokio::join!(
-        credentials::charge_token_holder(app, user, network),
-        app.store.find_login(user)
-    );
-    charged?;
-    Ok(facts?.and_then(|facts| facts.password))
 }
 
 /// Whether the identifier names this user.

@@ -27,7 +27,8 @@ const NOTHING_SHOWN: StageError = StageError {
 };
 
 /// The request does not contain policy versions. The user accepts the versions that the last response
-/// showed, even if the operator has published others since.
+/// showed, even if the operator has published others since. A session that no response has shown yet has shown no
+/// policies, so a request without a session cannot accept any.
 pub(super) fn attempt(context: StageContext<'_>) -> StageOutcome {
     if context.shown_policies.is_empty() {
         return StageOutcome::Refused(NOTHING_SHOWN);
