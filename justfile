@@ -14,7 +14,7 @@ fmt:
 
 # Run the checks that need no test: format, spelling, links, template, clippy, rustdoc
 lint:
-    .ci/run format spelling docs template clippy rustdoc
+    .ci/run format spelling docs workflows template clippy rustdoc
 
 # Write the files that are generated from functions/*/function.yaml and infra/
 generate:

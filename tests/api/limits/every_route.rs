@@ -98,14 +98,16 @@ fn limited_routes() -> impl Iterator<Item = (&'static str, &'static str)> {
 fn use_up(server: &TestServer, key: &str) {
     let config = server.local.config();
     let hash = config.keys.hash(KeyPurpose::LimitKey, key.as_bytes());
-    let far = (server.local.clock().now().0 + 1_000_000_000).to_string();
+    let now = server.local.clock().now().0;
     for limit in LIMITS {
+        let full = limit.interval.as_millis() * u128::from(limit.burst);
+        let tat = (u128::try_from(now).unwrap() + full).to_string();
         let bucket = format!("{}#{hash}", limit.name);
         server.raw_dynamodb(
             "PutItem",
             &json!({
                 "TableName": format!("{}-limits", config.tables),
-                "Item": { "pk": { "S": bucket }, "tat": { "N": far } },
+                "Item": { "pk": { "S": bucket }, "tat": { "N": tat } },
             }),
         );
     }
@@ -160,10 +162,10 @@ async fn log_in(server: &TestServer, device: &str) -> Value {
 async fn http_19_every_route_has_a_limit_by_network() {
     let server = start().await;
     server.sign_up("alice").await;
-    use_up(&server, &network(0).to_string());
     let forged = [TokenKind::Access, TokenKind::Refresh].map(|it| forged(&server, it, "DEVICE"));
     let mut wrong = Vec::new();
     for (method, path) in limited_routes() {
+        use_up(&server, &network(0).to_string());
         let pair = log_in(&server, "DEVICE").await;
         let valid = ["access_token", "refresh_token"].map(|name| text(&pair, name));
         for [access, refresh] in [

@@ -164,6 +164,11 @@ impl Accounts {
                 text = text.replace(&session, "SESSION");
             }
         }
+        if endpoint == Endpoint::Page {
+            // The form keeps the user name that was typed.
+            let name = identifier["user"].as_str().unwrap();
+            text = text.replace(&format!("value=\"{name}\""), "value=\"NAME\"");
+        }
         let lines = log.request_lines();
         let mut calls: Vec<_> = calls
             .iter()

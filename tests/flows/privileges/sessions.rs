@@ -73,15 +73,14 @@ pub(super) fn exhaust_attempts(server: &TestServer, key: &str) {
     );
 }
 
-/// Causes password checks without a token while the attempts of all networks together are exhausted, so that the
-/// functions read whether the network is known.
+/// Causes password checks without a token while the attempts of all networks together are exhausted.
 async fn log_in_with_exhausted_attempts(server: &TestServer) {
     server.advance(Duration::from_hours(1));
     exhaust_attempts(server, "alice");
     log_in(server, "PHONE").await;
     let auth = password_of("alice", "wrong", None);
     let attempt = server.post(DEACTIVATE_PATH, &json!({ "auth": auth })).await;
-    attempt.error(429, "M_LIMIT_EXCEEDED");
+    attempt.refused("M_FORBIDDEN");
     let challenge = server.post(DEACTIVATE_PATH, &json!({})).await.challenge();
     let session = text(&challenge, "session");
     let path = page(PREFIXES[1], "m.login.password", session);

@@ -79,10 +79,12 @@ pub enum LimitError {
 
 fn gcra_update(quota: Quota, now: Timestamp) -> GcraUpdate {
     let cost = millis(quota.interval);
+    let reach = cost.saturating_mul(i64::from(quota.burst));
     GcraUpdate {
         now,
         cost,
-        tolerance: cost.saturating_mul(i64::from(quota.burst) - 1),
+        tolerance: reach - cost,
+        reach,
     }
 }
 
@@ -91,11 +93,11 @@ pub async fn consume(app: &App, limit: Limit, key: impl Display) -> Result<(), L
     if !app.config.limits {
         return Ok(());
     }
-    consume_bucket(app, &bucket_key(app, limit, key), limit.quota()).await
+    let update = gcra_update(limit.quota(), app.clock.now());
+    consume_bucket(app, &bucket_key(app, limit, key), update).await
 }
 
-async fn consume_bucket(app: &App, bucket: &str, quota: Quota) -> Result<(), LimitError> {
-    let update = gcra_update(quota, app.clock.now());
+async fn consume_bucket(app: &App, bucket: &str, update: GcraUpdate) -> Result<(), LimitError> {
     check(app.store.consume_limit(bucket, update).await?, update)
 }
 

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::{LimitError, Quota, bucket_key_of, consume_bucket};
-use crate::{app::App, threepid::Medium};
+use super::{LimitError, Quota, bucket_key_of, consume_bucket, gcra_update};
+use crate::{app::App, store::GcraUpdate, threepid::Medium};
 
-const DAY: Duration = Duration::from_hours(24);
+const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 /// The part of the burst that is reserved for [`DailyShare::Whole`]: one fifth.
 const RESERVED: u32 = 5;
 
@@ -28,7 +28,14 @@ pub async fn consume_daily(app: &App, medium: Medium, share: DailyShare) -> Resu
         return Ok(());
     };
     let bucket = bucket_key_of(app, "daily", medium);
-    consume_bucket(app, &bucket, quota(limit, share)).await
+    let now = app.clock.now();
+    let update = GcraUpdate {
+        // The larger share may fill the bucket beyond the burst of the smaller share. Only a TAT beyond the larger
+        // burst means that a clock was wrong.
+        reach: gcra_update(quota(limit, DailyShare::Whole), now).reach,
+        ..gcra_update(quota(limit, share), now)
+    };
+    consume_bucket(app, &bucket, update).await
 }
 
 /// The quota for at most `limit` messages in any 24 hours: half of them at once, the other half spread over a day. The
@@ -44,7 +51,8 @@ fn quota(limit: u32, share: DailyShare) -> Quota {
     let regained = (limit - limit.div_ceil(2)).max(1);
     Quota {
         burst,
-        interval: DAY.div_f64(f64::from(regained)),
+        // Rounded up, so that the rounded interval does not allow more messages.
+        interval: Duration::from_millis(DAY_MS.div_ceil(u64::from(regained))),
     }
 }
 
@@ -55,7 +63,7 @@ mod tests {
 
     /// The most messages that a bucket allows in 24 hours: the burst, and what it regains before the last moment.
     fn most(quota: Quota) -> i64 {
-        i64::from(quota.burst) + (millis(DAY) - 1) / millis(quota.interval)
+        i64::from(quota.burst) + (DAY_MS as i64 - 1) / millis(quota.interval)
     }
 
     #[test]
@@ -64,7 +72,11 @@ mod tests {
             let whole = quota(limit, DailyShare::Whole);
             let unreserved = quota(limit, DailyShare::Unreserved);
             assert!(most(whole) <= i64::from(limit), "{limit}");
-            assert!(most(whole) >= i64::from(limit) - 1, "{limit}");
+            // The interval is a whole number of milliseconds.
+            assert!(
+                most(whole) >= i64::from(limit) - 1 - i64::from(limit) / 1000,
+                "{limit}"
+            );
             assert_eq!(whole.interval, unreserved.interval);
             if limit >= 10 {
                 assert!(unreserved.burst < whole.burst, "{limit}");

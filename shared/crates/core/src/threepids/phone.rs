@@ -95,6 +95,9 @@ pub fn canonical(country: &str, typed: &str) -> Option<ThreePid> {
 /// The canonical form of a number that begins with its calling code, with or without a plus.
 pub(super) fn canonical_international(typed: &str) -> Option<ThreePid> {
     let typed = Typed::read(typed)?;
+    if typed.digits.len() > number::MAX_DIGITS {
+        return None;
+    }
     Number::international(&typed.digits).as_ref().map(threepid)
 }
 

@@ -26,12 +26,15 @@ pub struct GcraUpdate {
     pub cost: i64,
     /// The maximum time by which the TAT may be ahead of `now` before this request, in milliseconds.
     pub tolerance: i64,
+    /// The maximum time by which requests can move the TAT ahead of `now`, in milliseconds. It is larger than the
+    /// tolerance and the cost if requests with a larger tolerance share the bucket.
+    pub reach: i64,
 }
 
 impl GcraUpdate {
     /// The highest TAT that requests can reach.
     const fn highest(self) -> Timestamp {
-        Timestamp(self.now.0 + self.tolerance + self.cost)
+        Timestamp(self.now.0 + self.reach)
     }
 }
 

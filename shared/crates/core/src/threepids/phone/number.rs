@@ -17,7 +17,7 @@ const NATIONAL_DIGITS: std::ops::RangeInclusive<usize> = 2..=17;
 /// The maximum number of digits of a calling code.
 const MAX_CODE_DIGITS: usize = 3;
 /// The maximum number of digits (E.164).
-const MAX_DIGITS: usize = 15;
+pub(super) const MAX_DIGITS: usize = 15;
 
 /// A phone number without any prefix for dialling.
 #[derive(Debug, PartialEq, Eq)]
