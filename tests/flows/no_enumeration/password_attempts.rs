@@ -165,7 +165,7 @@ impl Accounts {
             }
         }
         if endpoint == Endpoint::Page {
-            // The form keeps the user name that was typed.
+            // The form keeps the username that was typed.
             let name = identifier["user"].as_str().unwrap();
             text = text.replace(&format!("value=\"{name}\""), "value=\"NAME\"");
         }
