@@ -5,6 +5,7 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 use gatehouse_local::dynamodb::proxy::{Fault, FaultKind};
 use http::Request;
 use serde_json::{Value, json};
+use shared::limits::Limit;
 use test_support::{PASSWORD, PREFIXES, Reply, TestServer};
 
 use crate::flows::support::{
@@ -244,6 +245,34 @@ async fn http_19_a_change_cannot_be_hidden_among_many() {
     attacker.post(&server, PASSWORD_PATH, &hidden).await.ok();
     server.deliver().await;
     assert_eq!(server.messages().len(), 12);
+}
+
+/// Every change with the password counts, even if no e-mail can be sent about it: each change ends the validations with
+/// which the owner could reset the password.
+#[tokio::test]
+async fn pwd_05_changes_without_a_mailbox_are_limited() {
+    let settings = [&ADDRESSES[..], &[("GATEHOUSE_LIMITS", "on")]].concat();
+    let server = TestServer::with(&settings).await;
+    server.sign_up("alice").await;
+    let attacker = log_in(&server, "alice", PASSWORD).await;
+    let change = with_auth(
+        json!({ "new_password": PASSWORD }),
+        password_of("alice", PASSWORD, None),
+    );
+    for number in 0..Limit::Notice.quota().burst {
+        post_from(
+            &server,
+            peer(number),
+            &attacker.token,
+            PASSWORD_PATH,
+            &change,
+        )
+        .await
+        .ok();
+    }
+    post_from(&server, peer(99), &attacker.token, PASSWORD_PATH, &change)
+        .await
+        .error(429, "M_LIMIT_EXCEEDED");
 }
 
 async fn post_from(

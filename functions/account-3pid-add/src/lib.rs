@@ -13,7 +13,7 @@ use shared::{
     accounts::{self, ChangeAccountError},
     app::App,
     error::{ErrorCode, MatrixError, Rejection},
-    http::{Body, Request as HttpRequest, Response as HttpResponse},
+    http::{self, Body, Request as HttpRequest, Response as HttpResponse},
     secrets::Secret,
     store::{StoreError, ValidationRow},
     uia::{
@@ -97,8 +97,12 @@ enum Prefetched {
     Read(Option<ValidationRow>),
 }
 
-/// Reads the validation session that the request names, concurrently with `ProtectedRequest::open`.
+/// Reads the validation session that the request names, concurrently with `ProtectedRequest::open`. A request without an
+/// access token is charged to no limit, so nothing is read for it.
 async fn prefetch_validation(app: &App, request: &HttpRequest) -> Result<Prefetched, StoreError> {
+    if http::access_token(request, app.config.query_tokens).is_err() {
+        return Ok(Prefetched::NotNamed);
+    }
     // `ProtectedRequest::open` reports an invalid body.
     let parameters = Body::parse(&request.body).and_then(|body| Parameters::parse(&body));
     match parameters.ok().and_then(|given| given.credentials()) {

@@ -16,7 +16,7 @@ use shared::{
     app::App,
     callers,
     error::{MatrixError, Rejection},
-    http::{Body, Request as HttpRequest, Response as HttpResponse},
+    http::{self, Body, Request as HttpRequest, Response as HttpResponse},
     store::OwnThreePid,
     threepids::Medium,
     tokens::TokenLimits,
@@ -64,6 +64,8 @@ async fn list(app: &App, request: &HttpRequest) -> Result<HttpResponse, Rejectio
 async fn add(app: &App, request: &HttpRequest) -> Result<HttpResponse, Rejection> {
     // ACC3-07
     accounts::ensure_threepid_changes_enabled(&app.config)?;
+    // A request without an access token is rejected before any call, because it is charged to no limit.
+    http::access_token(request, app.config.query_tokens)?;
     let credentials = credentials(request);
     let find_session = async {
         match &credentials {

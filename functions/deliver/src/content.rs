@@ -126,7 +126,8 @@ async fn validation(app: &App, row: &ValidationRow, send: i64) -> Result<Outgoin
                 code: threepid_validation::code(keys, sid, session_nonce, send),
             }),
         };
-        return Ok(outgoing(message, Charges::of_validation(row, is_known)));
+        let charges = Charges::of_validation(row, recipient.has_own_quota);
+        return Ok(outgoing(message, charges));
     }
     app.store.suppress_validation(sid, session_nonce).await?;
     let message = match (purpose, row.threepid.medium) {
@@ -140,7 +141,7 @@ async fn validation(app: &App, row: &ValidationRow, send: i64) -> Result<Outgoin
         (ValidationPurpose::Add, Medium::Email) => Message::Mail(Mail::InUse { origin }),
         (ValidationPurpose::Add, Medium::Msisdn) => Message::Sms(Sms::InUse),
     };
-    let charges = Charges::of_owner_notice(row, network, is_known);
+    let charges = Charges::of_owner_notice(row, network, recipient.has_own_quota);
     Ok(outgoing(message, charges))
 }
 
@@ -149,9 +150,13 @@ struct Recipient {
     /// Whether the address may be validated for the purpose. For a registration or an addition, the address must not
     /// belong to an account. For a password reset, it must belong to an active or suspended account.
     may_validate: bool,
-    /// Whether the account owner has used the network of the request. `None` if there is no account, or if that is not
-    /// recorded.
+    /// Whether the account owner has used the network of the request since the last password reset. `None` if there is
+    /// no account, or if that is not recorded.
     is_known: Option<bool>,
+    /// Whether the network of the request does not share the quotas of unknown networks. A network that was known before
+    /// the last password reset keeps this: otherwise an attacker who resets the password could use up the quota of the
+    /// owner's address.
+    has_own_quota: bool,
 }
 
 impl Recipient {
@@ -164,6 +169,7 @@ impl Recipient {
         let none = Self {
             may_validate: !is_reset,
             is_known: None,
+            has_own_quota: false,
         };
         let Some(owner) = app.store.find_owner(&row.threepid).await? else {
             return Ok(none);
@@ -178,16 +184,19 @@ impl Recipient {
             AccountStatus::Active | AccountStatus::Suspended => true,
             AccountStatus::Locked | AccountStatus::Deactivated => false,
         };
-        let is_known = match network {
-            Some(network) if app.config.limits => {
-                let key = limits::known_network_key(owner.as_str(), network);
-                Some(limits::is_known_network(app, key, account.reset_at).await?)
-            }
-            _ => None,
+        let may_validate = is_reset && is_usable;
+        let Some(network) = network.filter(|_| app.config.limits) else {
+            return Ok(Self {
+                may_validate,
+                ..none
+            });
         };
+        let key = limits::known_network_key(owner.as_str(), network);
+        let until = limits::known_until(app, key).await?;
         Ok(Self {
-            may_validate: is_reset && is_usable,
-            is_known,
+            may_validate,
+            is_known: Some(limits::is_known(app, until, account.reset_at)),
+            has_own_quota: limits::is_known(app, until, Timestamp::default()),
         })
     }
 }

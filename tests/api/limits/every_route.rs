@@ -185,6 +185,28 @@ async fn http_19_every_route_has_a_limit_by_network() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
+/// HTTP-19: a request without an access token is charged to no limit, so it must make no call.
+#[tokio::test]
+async fn http_19_a_request_without_a_token_makes_no_call() {
+    let server = start().await;
+    let validation = json!({ "sid": "a", "client_secret": "b" });
+    let address = json!({ "medium": "email", "address": "a@example.org" });
+    for (path, body) in [
+        ("account/3pid/add", validation.clone()),
+        ("account/3pid", json!({ "three_pid_creds": validation })),
+        ("account/3pid/delete", address.clone()),
+        ("account/3pid/unbind", address),
+        ("delete_devices", json!({ "devices": ["A"] })),
+        ("logout", json!({})),
+        ("logout/all", json!({})),
+    ] {
+        let path = format!("/_matrix/client/v3/{path}");
+        let (reply, calls) = server.calls_of(server.post(&path, &body)).await;
+        reply.error(401, "M_MISSING_TOKEN");
+        assert!(calls.is_empty(), "{path}: {calls:?}");
+    }
+}
+
 /// HTTP-19: an attacker with a stolen token and many networks. A forged token of the same device is not charged.
 #[tokio::test]
 async fn http_19_every_route_with_a_token_has_a_limit_by_token() {

@@ -7,8 +7,8 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
-use shared::limits::Limit;
+use serde_json::{Value, json};
+use shared::{clock::Clock, limits::Limit};
 use test_support::TestServer;
 
 use super::{burst, consumed, interval, is_shared, sent};
@@ -34,6 +34,29 @@ async fn with_owner(request: fn(&str) -> Value) -> TestServer {
     create_owner(&server, "alice", &request("the-owner")).await;
     server.advance(Duration::from_hours(2));
     server
+}
+
+fn request_token_path(purpose: &str, body: &Value) -> String {
+    let medium = if body.get("email").is_some() {
+        "email"
+    } else {
+        "msisdn"
+    };
+    format!("/_matrix/client/v3/{purpose}/{medium}/requestToken")
+}
+
+/// Records a password reset of the account, as a reset with another 3PID does.
+fn record_reset(server: &TestServer) {
+    server.raw_dynamodb(
+        "UpdateItem",
+        &json!({
+            "TableName": format!("{}-accounts", server.local.config().tables),
+            "Key": { "pk": { "S": "USER#alice" }, "sk": { "S": "A" } },
+            "ConditionExpression": "attribute_exists(pk)",
+            "UpdateExpression": "SET reset_at = :now",
+            "ExpressionAttributeValues": { ":now": { "N": server.local.clock().now().0.to_string() } },
+        }),
+    );
 }
 
 async fn reset_from(server: &TestServer, network: u32, body: &Value) {
@@ -117,15 +140,17 @@ async fn attackers_cannot_use_up_the_resets_of_an_owner() {
         assert_eq!(sent(&server).await, 0);
         for number in 0..3 {
             let body = request(&format!("owner-{number}"));
-            let path = if body.get("email").is_some() {
-                "email"
-            } else {
-                "msisdn"
-            };
-            let path = format!("/_matrix/client/v3/{RESET}/{path}/requestToken");
-            server.post(&path, &body).await.ok();
+            server
+                .post(&request_token_path(RESET, &body), &body)
+                .await
+                .ok();
             assert_eq!(sent(&server).await, 1, "{limit:?} {number}");
         }
+        // After an attacker has reset the password with another 3PID, the owner still gets messages.
+        record_reset(&server);
+        let path = request_token_path(RESET, &request("owner-after-reset"));
+        server.post(&path, &request("owner-after-reset")).await.ok();
+        assert_eq!(sent(&server).await, 1, "{limit:?} after a reset");
         // The messages to the owner used nothing of the shared quota.
         server.advance(interval(limit));
         reset_from(&server, 78, &request("later")).await;
@@ -151,13 +176,10 @@ async fn one_client_cannot_suppress_the_notice_of_another_request() {
         assert_eq!(notices, burst(Limit::KnownNoticeAddress));
         // The owner forgot the account and tries to register again.
         let body = request("owner");
-        let path = if body.get("email").is_some() {
-            "email"
-        } else {
-            "msisdn"
-        };
-        let path = format!("/_matrix/client/v3/{REGISTER}/{path}/requestToken");
-        server.post(&path, &body).await.ok();
+        server
+            .post(&request_token_path(REGISTER, &body), &body)
+            .await
+            .ok();
         assert_eq!(sent(&server).await, 1);
     }
 }

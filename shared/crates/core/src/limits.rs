@@ -224,26 +224,19 @@ pub async fn mark_known_network(app: &App, key: impl Display) -> Result<(), Stor
     Ok(())
 }
 
-/// Whether it is recorded that the account owner was authenticated from a network at `since` or later. `key` identifies
-/// both. `since` is the account's last password reset: an attacker who had the password before must not profit from it.
-pub async fn is_known_network(
-    app: &App,
-    key: impl Display,
-    since: Timestamp,
-) -> Result<bool, StoreError> {
-    let until = app
-        .store
-        .known_until(&bucket_key_of(app, KNOWN_NETWORK, key))
-        .await?;
-    Ok(is_known(app, until, since))
+/// The time until which a network is marked as known for an account, if it is. `key` identifies both.
+pub async fn known_until(app: &App, key: impl Display) -> Result<Option<Timestamp>, StoreError> {
+    let bucket = bucket_key_of(app, KNOWN_NETWORK, key);
+    app.store.known_until(&bucket).await
 }
 
-/// Whether a network that is marked as known until `until` is known now, and was marked at `since` or later.
+/// Whether a network that is marked as known until `until` is known now, and was marked at `since` or later. `since` is
+/// the account's last password reset: an attacker who had the password before must not profit from it.
 pub fn is_known(app: &App, until: Option<Timestamp>, since: Timestamp) -> bool {
     until.is_some_and(|until| app.clock.now() < until && until >= since.plus(KNOWN_FOR))
 }
 
-/// The key of [`mark_known_network`] and [`is_known_network`]. `account` is the localpart of the account.
+/// The key of [`mark_known_network`] and [`known_until`]. `account` is the localpart of the account.
 pub fn known_network_key(account: &str, network: ClientNetwork) -> String {
     format!("{account} {network}")
 }

@@ -26,9 +26,6 @@ pub async fn notify(
     notice: Notice,
 ) -> Result<Vec<NewMessage>, LimitError> {
     let mails = mails(app, addresses, notice);
-    if mails.is_empty() {
-        return Ok(mails);
-    }
     let quota_key = format!("{} {}", user.as_str(), notice.as_str());
     within(app, Limit::Notice, quota_key, mails).await
 }

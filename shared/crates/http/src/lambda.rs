@@ -5,17 +5,9 @@
 //! never receives an `Err`, because Lambda would report a failed invocation.
 
 mod environment;
+mod observer;
 
-use std::{
-    convert::Infallible,
-    future::Future,
-    net::IpAddr,
-    process::ExitCode,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-};
+use std::{convert::Infallible, future::Future, net::IpAddr, process::ExitCode, sync::Arc};
 
 use ::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use lambda_http::{
@@ -35,8 +27,9 @@ use crate::{
     config::Config,
     error::{ErrorCode, MatrixError, Rejection},
     http::{ClientNetwork, Content, Query, Request, Response},
-    metrics::{InvocationInfo, Meter, trace_id},
 };
+
+use observer::{Call, Observer};
 
 /// The only path that clients also use with a trailing slash: identity servers read the server's keys there.
 const PATH_WITH_OPTIONAL_SLASH: &str = "/_matrix/key/v2/server";
@@ -90,7 +83,7 @@ impl<W: Worker> Observed<W> {
     }
 
     async fn work(&self, event: Value, context: &Context) {
-        let call = self.observer.call(Some(context));
+        let call = call(&self.observer, Some(context));
         let span = tracing::info_span!("event", trace.id = call.trace);
         // Without the box, the nested futures exceed the compiler's recursion limit.
         let work = Box::pin(call.meter.measure(self.worker.handle(event)));
@@ -107,62 +100,10 @@ impl<W: Worker> Worker for Observed<W> {
     }
 }
 
-/// Measures the calls of a function.
-#[derive(Debug)]
-struct Observer {
-    app: Arc<App>,
-    /// The name of the function's package.
-    operation: String,
-    called: AtomicBool,
-}
-
-impl Observer {
-    /// The observer for the handler or worker `T`. The operation has the name of the crate of `T`.
-    fn new<T>(app: Arc<App>) -> Self {
-        let name = std::any::type_name::<T>();
-        let package = name.split("::").next().unwrap_or(name);
-        Self {
-            app,
-            operation: package.replace('_', "-"),
-            called: AtomicBool::new(false),
-        }
-    }
-
-    fn call(&self, context: Option<&Context>) -> Call<'_> {
-        let header = context.and_then(|context| context.xray_trace_id.as_deref());
-        let trace = header.and_then(trace_id);
-        Call {
-            observer: self,
-            meter: Meter::new(Arc::clone(&self.app.clock), trace.clone()),
-            trace,
-            memory_mb: context.map_or(0, |context| context.env_config.memory),
-            cold_start: !self.called.swap(true, Ordering::Relaxed),
-        }
-    }
-}
-
-/// One call of a function.
-struct Call<'a> {
-    observer: &'a Observer,
-    meter: Arc<Meter>,
-    trace: Option<String>,
-    memory_mb: i32,
-    cold_start: bool,
-}
-
-impl Call<'_> {
-    fn log(&self, message: &'static str, fields: Map<String, Value>) {
-        let config = &self.observer.app.config;
-        self.meter.write_line(InvocationInfo {
-            message,
-            stack: &config.tables,
-            operation: &self.observer.operation,
-            memory_mb: self.memory_mb,
-            cold_start: self.cold_start,
-            keys: &config.keys,
-            fields,
-        });
-    }
+fn call<'a>(observer: &'a Observer, context: Option<&Context>) -> Call<'a> {
+    let trace_header = context.and_then(|context| context.xray_trace_id.as_deref());
+    let memory_mb = context.map_or(0, |context| context.env_config.memory);
+    observer.call(trace_header, memory_mb)
 }
 
 fn start(serve: impl AsyncFnOnce(Arc<App>, Aws) -> Result<(), lambda_http::Error>) -> ExitCode {
@@ -221,7 +162,7 @@ where
     F: Future<Output = Result<Response, Rejection>>,
 {
     let app = Arc::clone(&observer.app);
-    let call = observer.call(request.lambda_context_ref());
+    let call = call(observer, request.lambda_context_ref());
     let request = from_event(&app.config, request);
     let (id, is_head) = (request.id.clone(), request.is_head);
     let method = if is_head {

@@ -212,7 +212,7 @@ pub const LIMITS: [LimitRow; 50] = [
     row(Limit::CodeFromNetwork, "code-from-network", "widest network", (20, 5 * MINUTE), "each submitted code of a text message; refunded if the code is right"),
     row(Limit::CodeForNumberFromNetwork, "code-for-number-from-network", "phone number and widest network", (10, 10 * MINUTE), "each submitted code of a text message; refunded if the code is right"),
     row(Limit::CodeForNumber, "code-for-number", "phone number; separate for password resets", (30, 30 * MINUTE), "each submitted code of a text message; refunded if the code is right"),
-    row(Limit::Notice, "notice", "account and kind of notification", (10, HOUR), "each password change of an account that gets security notifications"),
+    row(Limit::Notice, "notice", "account and kind of notification", (10, HOUR), "each password change that is not a password reset"),
     row(Limit::Reset, "reset", "address", (10, HOUR), "each password reset"),
     row(Limit::Addition, "addition", "account", (10, HOUR), "each 3PID that is added to an account"),
     row(Limit::Read, "read", "network", (240, 0), "each `GET` of `/account/whoami`, `/capabilities`, `/devices`, `/devices/{deviceId}` and `/account/3pid`").every_millis(200),
