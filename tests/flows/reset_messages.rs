@@ -212,7 +212,6 @@ async fn incident_14_no_other_mailbox_gets_a_reset_message() {
         "k\u{131}m@example.org",
         "\u{ff4b}im@example.org",
         "kim@ex\u{430}mple.org",
-        "kim@example\u{3002}org",
         "k\u{200d}im@example.org",
         "k\u{130}m@example.org",
         // These are valid addresses without an account.

@@ -244,6 +244,8 @@ async fn threepid_05_a_crash_loses_no_notification_of_the_owner() {
         "1 after UpdateItem",
         "1 before UpdateItem",
         "1 after UpdateItem",
+        "1 before UpdateItem",
+        "1 after UpdateItem",
         "1 before SendEmail",
         "2 after SendEmail",
         "2 before UpdateItem",
@@ -289,14 +291,14 @@ async fn threepid_05_a_crash_never_repeats_a_text_to_the_owner() {
         is_known: true,
     };
     let report = crash_at_every_call(case).await;
-    assert_eq!(report.len(), 24);
+    assert_eq!(report.len(), 26);
     assert!(
         report.iter().all(|line| !line.starts_with('2')),
         "{report:?}"
     );
     assert_eq!(report[0], "1 before UpdateItem");
     assert_eq!(
-        report[21..],
+        report[23..],
         [
             "1 after Publish",
             "1 before UpdateItem",

@@ -23,6 +23,8 @@ use crate::{
 
 const ADDRESS: &str = "marker.address@example.org";
 const SECRET: &str = "marker.client=secret_0123456789";
+/// A client secret with an address is one session, which can be used once.
+const OTHER_SECRET: &str = "marker.client=secret_9876543210";
 const SEED: &str = "YJDBA9Xnr2sVqXD9Vj7XVUnmFZcZrlw8Md7kMW+3XA1";
 
 fn creds(id_server: &IdServer, number: u8) -> Value {
@@ -80,8 +82,10 @@ async fn deactivated_account(
     misbehaviour: Option<Misbehaviour>,
 ) {
     id_server.set_misbehaviour(None);
-    id_server.session("marker.session.2", SECRET, "email", ADDRESS);
-    let token = sign_up(detector, "bob", &creds(id_server, 2)).await;
+    let mut creds = creds(id_server, 2);
+    creds["client_secret"] = OTHER_SECRET.into();
+    id_server.session("marker.session.2", OTHER_SECRET, "email", ADDRESS);
+    let token = sign_up(detector, "bob", &creds).await;
     assert_eq!(id_server.bindings().len(), 1);
     id_server.set_misbehaviour(misbehaviour);
     let body = json!({ "auth": password_of("bob", PASSWORD, None) });

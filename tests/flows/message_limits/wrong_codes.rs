@@ -106,6 +106,35 @@ async fn threepid_48_wrong_codes_are_limited_over_all_sessions() {
     );
 }
 
+/// A session accepts five codes. Further codes do not use up the quota of the number, which would need only one message.
+#[tokio::test]
+async fn threepid_48_a_session_charges_five_codes() {
+    let server = test_server(&[LIMITED]).await;
+    let request = async |network, secret: &str| {
+        let body = text_to(NUMBER, secret, 1);
+        let reply = request_token_from(&server, peer(network), REGISTER, &body);
+        reply.await.ok()["sid"].as_str().unwrap().to_owned()
+    };
+    let sid = request(1, "attacker").await;
+    for number in 0..30 {
+        let reply = submit_from(&server, peer(1 + number % 3), &sid, "attacker", "wrong").await;
+        let expired = number >= 5;
+        reply.error(
+            400,
+            if expired {
+                "M_SESSION_EXPIRED"
+            } else {
+                "M_TOKEN_INCORRECT"
+            },
+        );
+    }
+    let sid = request(99, "owner").await;
+    let right = valid_secret(&server, &sid);
+    submit_from(&server, peer(99), &sid, "owner", right.reveal())
+        .await
+        .ok();
+}
+
 #[tokio::test]
 async fn threepid_48_one_network_is_limited_over_all_numbers() {
     let server = test_server(&[LIMITED]).await;

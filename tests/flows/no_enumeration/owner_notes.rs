@@ -247,7 +247,6 @@ async fn incident_14_a_look_alike_outside_ascii_gets_no_mail() {
         "k\u{131}m@example.org",
         "\u{ff4b}im@example.org",
         "kim@ex\u{430}mple.org",
-        "kim@example\u{3002}org",
         "k\u{200d}im@example.org",
     ] {
         let reply = request_message(&server, &mail_to(typed, "secret", 1)).await;

@@ -104,18 +104,20 @@ reject_as_error!(ThreePidError);
 /// The account whose 3PIDs the request changes. Charges the request at the same time.
 pub async fn load_owner(app: &App, request: &Request) -> Result<AccountOwner, ThreePidError> {
     let caller = callers::identify(app, request, TokenLimits::WRITE).await;
-    caller.and_then(owner_of).map_err(ThreePidError::Caller)
+    caller
+        .and_then(|caller| owner_of(&caller))
+        .map_err(ThreePidError::Caller)
 }
 
 /// Like [`load_owner`], for a request that has been charged.
 async fn load_owner_again(app: &App, request: &Request) -> Result<AccountOwner, MatrixError> {
     let token = http::access_token(request, app.config.query_tokens)?;
     let caller = tokens::identify(app, &token, request.query.get("user_id")).await?;
-    owner_of(caller)
+    owner_of(&caller)
 }
 
 /// The account of the caller, who must not be a guest.
-fn owner_of(caller: Caller) -> Result<AccountOwner, MatrixError> {
+fn owner_of(caller: &Caller) -> Result<AccountOwner, MatrixError> {
     caller.ensure_not_guest()?;
     let account = caller.account().cloned().ok_or(CallerError::NotItsUser)?;
     Ok(AccountOwner {

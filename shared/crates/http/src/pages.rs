@@ -109,6 +109,7 @@ fn error_page(config: &Config, error: &MatrixError, is_reloaded: bool) -> Respon
 }
 
 /// The parts of a page with a message.
+#[derive(Clone, Copy)]
 struct Message<'a> {
     title: &'a str,
     text: &'a str,

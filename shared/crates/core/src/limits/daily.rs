@@ -63,7 +63,8 @@ mod tests {
 
     /// The most messages that a bucket allows in 24 hours: the burst, and what it regains before the last moment.
     fn most(quota: Quota) -> i64 {
-        i64::from(quota.burst) + (DAY_MS as i64 - 1) / millis(quota.interval)
+        i64::from(quota.burst)
+            + (millis(Duration::from_millis(DAY_MS)) - 1) / millis(quota.interval)
     }
 
     #[test]

@@ -158,10 +158,17 @@ async fn validate(
             0
         }
         Medium::Msisdn => {
+            // A code that the session does not accept must not be charged to the quota of the number: otherwise one
+            // message would be enough to use it up.
+            if row.wrong_guesses >= MAX_GUESSES {
+                return Err(SubmitError::Expired);
+            }
             // The guess is counted before the comparison, so that concurrent requests cannot make more guesses.
             let charged = CodeGuess::charge(app, row, network).await?;
-            let counted = app.store.count_wrong_guess(row, MAX_GUESSES).await?;
-            let counted = counted.ok_or(SubmitError::Expired)?;
+            let Some(counted) = app.store.count_wrong_guess(row, MAX_GUESSES).await? else {
+                guess::refund(app, Some(charged)).await;
+                return Err(SubmitError::Expired);
+            };
             if !is_valid_code(app, &counted, token.token) {
                 return Err(charged.wrong());
             }

@@ -18,10 +18,6 @@ use crate::{
 
 /// The app and the AWS settings from the environment variables. The secret is read and the
 /// connection to the tables is opened at the same time, so that the first event needs neither.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the only code of a function that reads the environment"
-)]
 pub(super) async fn app() -> Result<(Arc<App>, Aws), String> {
     // `std::env::vars` would panic if a value is not UTF-8.
     let variables: BTreeMap<String, String> = std::env::vars_os()
