@@ -4,6 +4,8 @@
     reason = "a failed expectation must fail the test, in helper functions too"
 )]
 
+use std::path::Path;
+
 use gatehouse_local::template::Template;
 use regex_lite::Regex;
 
@@ -97,7 +99,10 @@ fn the_proxies_forward_our_paths_and_none_of_the_homeserver() {
 /// The arguments of every `gatehouse-admin` command in the documentation, with its page.
 fn admin_commands() -> Vec<(String, Vec<String>)> {
     let pages = files::below("docs").into_iter();
-    let pages = pages.filter(|page| page.path.ends_with(".md"));
+    let pages = pages.filter(|page| {
+        let extension = Path::new(&page.path).extension();
+        extension.is_some_and(|extension| extension == "md")
+    });
     let mut commands = Vec::new();
     for page in pages {
         for (_, rest) in page

@@ -72,7 +72,7 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
     };
     let owner = owner(&protected)?;
     let validation = match prefetched? {
-        Prefetched::Read(validation) => validation,
+        Prefetched::Read(validation) => validation.map(|row| *row),
         Prefetched::NotNamed => credentials.find(&app).await?,
     };
     account_threepids::check_validation(&app, &owner, validation.as_ref()).await?;
@@ -94,7 +94,7 @@ enum Prefetched {
     /// The request does not name a validation session, but its UIA session may contain one.
     NotNamed,
     /// The validation session, if it exists.
-    Read(Option<ValidationRow>),
+    Read(Option<Box<ValidationRow>>),
 }
 
 /// Reads the validation session that the request names, concurrently with `ProtectedRequest::open`. A request without an
@@ -106,7 +106,7 @@ async fn prefetch_validation(app: &App, request: &HttpRequest) -> Result<Prefetc
     // `ProtectedRequest::open` reports an invalid body.
     let parameters = Body::parse(&request.body).and_then(|body| Parameters::parse(&body));
     match parameters.ok().and_then(|given| given.credentials()) {
-        Some(credentials) => Ok(Prefetched::Read(credentials.find(app).await?)),
+        Some(credentials) => Ok(Prefetched::Read(credentials.find(app).await?.map(Box::new))),
         None => Ok(Prefetched::NotNamed),
     }
 }

@@ -195,7 +195,7 @@ fn settings_for_some_functions_are_read_only_by_their_code() {
         .iter()
         .flat_map(|directory| files::below(directory))
         .filter(|file| {
-            file.path.ends_with(".rs")
+            files::is_rust(&file.path)
                 && !file.path.contains("/tests")
                 && !file.path.starts_with("shared/crates/core/src/config")
         })

@@ -1,9 +1,5 @@
 //! The cost of a request that exceeds a rate limit, the cost of the schedule without a due message, and the size of
 //! log lines. docs/costs.md uses these values.
-#![expect(
-    clippy::unwrap_used,
-    reason = "a failed expectation must fail the test, in helper functions too"
-)]
 
 use std::time::Duration;
 

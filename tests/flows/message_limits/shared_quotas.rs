@@ -1,9 +1,5 @@
 //! The quotas that all client networks share: requests that cause no message, and requests of attackers, do not keep an
 //! account owner from a password reset.
-#![expect(
-    clippy::unwrap_used,
-    reason = "a failed expectation must fail the test, in helper functions too"
-)]
 
 use std::time::Duration;
 

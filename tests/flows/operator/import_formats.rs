@@ -1,8 +1,4 @@
 //! Imports of files as databases, spreadsheets and other servers write them.
-#![expect(
-    clippy::unwrap_used,
-    reason = "a failed expectation must fail the test, in helper functions too"
-)]
 
 use serde_json::json;
 use test_support::TestServer;

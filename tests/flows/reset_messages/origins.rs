@@ -46,7 +46,7 @@ async fn parts(server: &TestServer, message: &Message) -> Vec<String> {
     let mut parts = vec![message.text.clone(), message.html.clone().unwrap()];
     if message.links().next().is_some() {
         let page = server.get(&format!("{LINK}?{}", link(message))).await;
-        parts.push(page.text().to_owned());
+        parts.push(page.text().clone());
     }
     parts
 }

@@ -1,8 +1,4 @@
 //! `m.login.recaptcha`, with a fake provider on the loopback interface.
-#![expect(
-    clippy::unwrap_used,
-    reason = "a failed expectation must fail the test, in helper functions too"
-)]
 
 use std::{net::TcpListener, sync::Arc};
 

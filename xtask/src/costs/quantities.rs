@@ -47,7 +47,7 @@ impl Source<'_> {
             all.add("secret_reads", reads * starts);
             all.add(
                 "lambda_time",
-                starts * self.time(function, self.estimates.start_ms),
+                starts * gigabyte_seconds(function, self.estimates.start_ms),
             );
         }
         all.add("emails", column.emails);
@@ -64,17 +64,17 @@ impl Source<'_> {
         let (times, estimates) = (step.times, self.estimates);
         let mut through_api = true;
         if step.kind == Kind::Request {
-            let stem = step
+            let name = step
                 .function
                 .as_deref()
                 .context("a step has no `function`")?;
-            let function = self.functions.get(stem);
-            let function = *function.with_context(|| format!("no function `{stem}`"))?;
-            started.insert(stem, function);
+            let function = self.functions.get(name);
+            let function = *function.with_context(|| format!("no function `{name}`"))?;
+            started.insert(name, function);
             through_api = function.is_endpoint();
             let ms = estimates.request_ms + step.hashes * estimates.hash_ms;
             all.add("lambda_requests", times);
-            all.add("lambda_time", times * self.time(function, ms));
+            all.add("lambda_time", times * gigabyte_seconds(function, ms));
             all.add("logs", times * estimates.line_bytes / GIGABYTE);
             if let Some(units) = &step.units {
                 let (reads, writes) = self.units(units)?;
@@ -102,11 +102,6 @@ impl Source<'_> {
         Ok(())
     }
 
-    /// GB-seconds.
-    fn time(&self, function: &Function, ms: f64) -> f64 {
-        f64::from(function.memory) / 1024.0 * ms / 1000.0
-    }
-
     /// The read and write units of an operation, as the test asserts them.
     pub(super) fn units(&self, name: &str) -> Result<(f64, f64)> {
         let (file, operation) = name
@@ -115,6 +110,10 @@ impl Source<'_> {
         let path = format!("tests/flows/cost/{file}.rs");
         units_in(&files::read(self.root, &path)?, operation).with_context(|| path)
     }
+}
+
+fn gigabyte_seconds(function: &Function, ms: f64) -> f64 {
+    f64::from(function.memory) / 1024.0 * ms / 1000.0
 }
 
 /// The units on the line of an operation, `<operation>: <calls> = <reads>r <writes>w`. Tables of servers without

@@ -202,12 +202,10 @@ mod tests {
     fn notations_of_other_servers_are_rewritten() {
         let hash = "7cmLV9TKaDBXTTsrB9eyBTuyTyvKAehaJHynEDkHXEA";
         let rewritten = format!("$pbkdf2-sha256$1000$c2FsdHNhbHQ${hash}");
-        let hexadecimal: String = BASE64_STANDARD_NO_PAD
-            .decode(hash)
-            .unwrap()
+        let bytes = BASE64_STANDARD_NO_PAD.decode(hash).unwrap();
+        let hexadecimal = bytes
             .iter()
-            .map(|b| format!("{b:02x}"))
-            .collect();
+            .fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
         let secret = json!({ "value": format!("{hash}="), "salt": "c2FsdHNhbHQ=", "additionalParameters": {} });
         let data = json!({ "hashIterations": 1000, "algorithm": "pbkdf2-sha256", "additionalParameters": {} });
         for text in [

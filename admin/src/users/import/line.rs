@@ -67,7 +67,6 @@ impl Line {
         }
         match (name, value) {
             ("localpart", Value::String(text)) => self.localpart = text,
-            ("localpart", _) => return wrong("a string"),
             ("password_hash", Value::String(text)) => {
                 self.password_hash =
                     Some(text).filter(|text| !is_absent(text) && !is_unusable(text));
@@ -75,7 +74,7 @@ impl Line {
             ("password_hash", credential @ Value::Object(_)) => {
                 self.password_hash = Some(hash::from_keycloak(&credential)?);
             }
-            ("password_hash", _) => return wrong("a string"),
+            ("localpart" | "password_hash", _) => return wrong("a string"),
             ("emails", value) => self.emails = addresses(name, value)?,
             ("phones", value) => self.phones = addresses(name, value)?,
             ("created", value) => self.created = time_value(name, value)?,

@@ -1,4 +1,8 @@
 //! Steps of a registration with two flows that share a stage.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a failed expectation must fail the test, in helper functions too"
+)]
 
 use std::collections::BTreeSet;
 
@@ -114,10 +118,10 @@ impl Registrations {
             let repeated = finished.as_ref() == Some(&body);
             assert_eq!(reply.status == 200, repeated, "{context}: {}", reply.text());
             if finished.is_none() {
-                let completed: BTreeSet<String> =
+                let stages: BTreeSet<String> =
                     serde_json::from_value(reply.challenge()["completed"].clone()).unwrap();
                 assert_eq!(
-                    completed,
+                    stages,
                     done.iter().map(|stage| (*stage).to_owned()).collect()
                 );
             }

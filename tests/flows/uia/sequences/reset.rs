@@ -1,4 +1,8 @@
 //! Steps of a password reset, which requires a validated address of the account.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a failed expectation must fail the test, in helper functions too"
+)]
 
 use serde_json::{Value, json};
 use test_support::{PASSWORD, PREFIXES, TestServer};
@@ -128,10 +132,10 @@ impl Reset {
             assert_eq!(status == 200, repeated, "{context}: {status}");
             assert!(status < 500);
             let after = self.password_rows();
-            let changed = [after[0] != before[0], after[1] != before[1]];
+            let replaced = [after[0] != before[0], after[1] != before[1]];
             let expected =
                 [ByAddress::OfAlice, ByAddress::OfBob].map(|own| changes && own == *step);
-            assert_eq!(changed, expected, "{context}");
+            assert_eq!(replaced, expected, "{context}");
         }
         // A validation session is spent once.
         self.number += 1;
