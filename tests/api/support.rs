@@ -220,9 +220,17 @@ fn the_endpoints_are_the_routes_of_the_template() {
             own.map(move |method| (path.clone(), method))
         })
         .collect();
+    // Every GET route also serves HEAD.
+    let served = |method: &&'static str| match *method {
+        "GET" => vec!["GET", "HEAD"],
+        other => vec![other],
+    };
     let endpoints: BTreeSet<_> = ENDPOINTS
         .iter()
-        .flat_map(|(path, methods)| methods.iter().map(|method| ((*path).to_owned(), *method)))
+        .flat_map(|(path, methods)| {
+            let methods = methods.iter().flat_map(served);
+            methods.map(|method| ((*path).to_owned(), method))
+        })
         .collect();
     assert_eq!(endpoints, routes);
 }
