@@ -97,6 +97,10 @@ async fn admin(show_progress: bool) -> anyhow::Result<Admin> {
 }
 
 /// Other programs may set variables that are not UTF-8, but every valid setting is UTF-8.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the only place of this program that reads the environment"
+)]
 fn environment() -> anyhow::Result<Environment> {
     let mut variables = Vec::new();
     for (name, value) in std::env::vars_os() {

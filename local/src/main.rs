@@ -229,8 +229,12 @@ async fn run_services(
 }
 
 /// Rejects unknown names and values that are not UTF-8, because such settings would have no effect.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the check of the environment itself"
+)]
 fn check_variables() -> Result<(), ConfigErrors> {
-    Config::check_environment(std::env::vars_os().collect::<Vec<_>>().into_iter())
+    Config::check_environment(&std::env::vars_os().collect::<Vec<_>>())
 }
 
 /// The environment of the process. An empty variable is treated as not set.

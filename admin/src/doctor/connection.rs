@@ -12,9 +12,8 @@ use aws_smithy_runtime_api::{
         runtime_components::RuntimeComponents,
     },
 };
-use aws_smithy_types::{
-    config_bag::ConfigBag, error::metadata::ProvideErrorMetadata, timeout::TimeoutConfig,
-};
+use aws_smithy_types::{config_bag::ConfigBag, error::metadata::ProvideErrorMetadata};
+use shared::aws::timeouts;
 
 use super::checks::{Check, unanswered};
 use crate::{Admin, services::dynamodb_endpoint};
@@ -50,14 +49,10 @@ impl Intercept for DateInterceptor {
 pub(super) async fn check(admin: &Admin) -> Result<Option<String>, Check> {
     let interceptor = DateInterceptor::default();
     // The time limit must also hold for clients that were configured without one.
-    let timeouts = TimeoutConfig::builder()
-        .operation_attempt_timeout(std::time::Duration::from_secs(3))
-        .operation_timeout(std::time::Duration::from_secs(8))
-        .build();
     let call = admin.services.dynamodb.list_tables().limit(1);
     let answer = call
         .customize()
-        .config_override(aws_sdk_dynamodb::config::Config::builder().timeout_config(timeouts))
+        .config_override(aws_sdk_dynamodb::config::Config::builder().timeout_config(timeouts()))
         .interceptor(interceptor.clone())
         .send()
         .await;

@@ -98,7 +98,7 @@ impl Charges {
                 })
             })?;
         }
-        if leased.charged || leased.interrupted {
+        if leased.may_be_charged() {
             return Ok(());
         }
         if let Err(error) = limits::consume_in_order(app, &self.shared).await {

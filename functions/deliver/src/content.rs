@@ -191,8 +191,7 @@ impl Recipient {
                 ..none
             });
         };
-        let key = limits::known_network_key(owner.as_str(), network);
-        let until = limits::known_until(app, key).await?;
+        let until = limits::known_until(app, owner.as_str(), network).await?;
         Ok(Self {
             may_validate,
             is_known: Some(limits::is_known(app, until, account.reset_at)),

@@ -110,7 +110,7 @@ impl<'a> Dispatcher<'a> {
             }
             _ => content::resolve(self.app, &leased, now).await,
         };
-        let mut charged = leased.charged || leased.interrupted;
+        let mut charged = leased.may_be_charged();
         let (labels, outcome) = match resolved {
             Ok(outgoing) => {
                 let labels = (outgoing.to.medium.as_str(), outgoing.message.kind());

@@ -14,7 +14,8 @@
 //! - A text message is sent at most once, because it costs money and its code can be requested again. If
 //!   an attempt was interrupted, the text message is not sent again.
 //! - A message does not wait for another message.
-//! - A message that exceeds a limit that all clients share is dropped (`charges`).
+//! - A message that exceeds a limit that all clients share is dropped, except a security notification, which waits
+//!   (`charges`).
 //! - The function never reports a failure to Lambda. A failed row is due again later. After a day the function
 //!   drops the row and logs an error.
 

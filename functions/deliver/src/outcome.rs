@@ -22,7 +22,7 @@ impl Outcome {
         Self::Done(DeliveryResult::Failed, reason.to_owned())
     }
 
-    /// The row is too old to be sent.
+    /// The row is too old to be sent, or its message exceeds the daily limit.
     pub(crate) fn expired(reason: &str) -> Self {
         Self::Done(DeliveryResult::Expired, reason.to_owned())
     }

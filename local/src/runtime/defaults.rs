@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use base64::{Engine, prelude::BASE64_STANDARD};
-use shared::rng::Rng;
+use shared::{rng::Rng, secrets::MIN_ROOT_BYTES};
 
 /// A lookup of settings by name.
 pub type Lookup = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
@@ -64,9 +64,6 @@ impl Defaults {
     }
 }
 
-/// The minimum number of characters of a stored secret.
-const MIN_SECRET_CHARS: usize = 32;
-
 /// The secret in the data directory, or a new secret. Only the owner of the file can read it. The file is written
 /// under another name and renamed, so that a full disk or a killed process leaves no incomplete file.
 fn secret(data: Option<&Path>, rng: &dyn Rng) -> Result<String> {
@@ -82,7 +79,7 @@ fn secret(data: Option<&Path>, rng: &dyn Rng) -> Result<String> {
         Ok(secret) => {
             let secret = secret.trim();
             ensure!(
-                secret.len() >= MIN_SECRET_CHARS,
+                secret.len() >= MIN_ROOT_BYTES,
                 "{} contains no secret; restore it, or delete it together with the tables in its directory",
                 file.display()
             );

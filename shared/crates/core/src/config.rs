@@ -208,12 +208,11 @@ impl Config {
         }
     }
 
-    /// Checks environment variables: fails like [`Config::check_encoding`] and [`Config::unknown_settings`].
-    pub fn check_environment(
-        variables: impl Iterator<Item = (OsString, OsString)> + Clone,
-    ) -> Result<(), ConfigErrors> {
+    /// Checks environment variables: fails with the settings whose value is not valid UTF-8, and like
+    /// [`Config::unknown_settings`].
+    pub fn check_environment(variables: &[(OsString, OsString)]) -> Result<(), ConfigErrors> {
         let names = variables
-            .clone()
+            .iter()
             .map(|(name, _)| name.to_string_lossy().into_owned());
         match (
             Self::check_encoding(variables),
@@ -225,10 +224,9 @@ impl Config {
     }
 
     /// Fails with the settings whose value is not valid UTF-8. They would be treated as unset.
-    pub fn check_encoding(
-        variables: impl Iterator<Item = (OsString, OsString)>,
-    ) -> Result<(), ConfigErrors> {
+    fn check_encoding(variables: &[(OsString, OsString)]) -> Result<(), ConfigErrors> {
         let invalid: Vec<_> = variables
+            .iter()
             .map(|(name, value)| (name.to_string_lossy().into_owned(), value))
             .filter(|(name, value)| name.starts_with("GATEHOUSE_") && value.to_str().is_none())
             .map(|(name, _)| format!("{name}: is not valid UTF-8"))

@@ -122,21 +122,17 @@ pub async fn acquire_for(
 }
 
 /// The keys of the rows that limit the attempts at `account` from all networks together, for
-/// [`Store::find_attempt`](crate::store::Store::find_attempt). `known_network` identifies the account and the client's
-/// network. Returns `None` if rate limits are off.
-pub fn attempt_buckets(
-    app: &App,
-    account: &str,
-    known_network: impl Display,
-) -> Option<AttemptBuckets> {
+/// [`Store::find_attempt`](crate::store::Store::find_attempt). Returns `None` if rate limits are off.
+pub fn attempt_buckets(app: &App, account: &str, network: ClientNetwork) -> Option<AttemptBuckets> {
     app.config.limits.then(|| AttemptBuckets {
         account: bucket_key(app, Limit::AccountPasswordAttempts, account),
-        known_network: bucket_key_of(app, KNOWN_NETWORK, known_network),
+        known_network: known_network_bucket(app, account, network),
     })
 }
 
 /// Charges an attempt at an account whose rows were read. Returns whether it is within the limit. Makes one call in
-/// each case, so that the duration does not depend on earlier attempts at the account under another identifier.
+/// each case, so that the duration does not depend on earlier attempts at the account under another identifier; further
+/// calls follow only after a concurrent attempt or a wrong clock.
 pub async fn consume_attempt(
     app: &App,
     buckets: Option<&AttemptBuckets>,
@@ -213,20 +209,27 @@ pub async fn refund_all(app: &App, charges: &[(Limit, String)]) {
 const KNOWN_FOR: Duration = Duration::from_hours(30 * 24);
 const KNOWN_NETWORK: &str = "known-network";
 
-/// Records for 30 days that the account owner was authenticated from a network. `key` identifies both.
-pub async fn mark_known_network(app: &App, key: impl Display) -> Result<(), StoreError> {
+/// Records for 30 days that the owner of `account`, a localpart, was authenticated from a network.
+pub async fn mark_known_network(
+    app: &App,
+    account: &str,
+    network: ClientNetwork,
+) -> Result<(), StoreError> {
     if app.config.limits {
         let until = app.clock.now().plus(KNOWN_FOR);
-        app.store
-            .mark_known_until(&bucket_key_of(app, KNOWN_NETWORK, key), until)
-            .await?;
+        let bucket = known_network_bucket(app, account, network);
+        app.store.mark_known_until(&bucket, until).await?;
     }
     Ok(())
 }
 
-/// The time until which a network is marked as known for an account, if it is. `key` identifies both.
-pub async fn known_until(app: &App, key: impl Display) -> Result<Option<Timestamp>, StoreError> {
-    let bucket = bucket_key_of(app, KNOWN_NETWORK, key);
+/// The time until which a network is marked as known for an account, if it is.
+pub async fn known_until(
+    app: &App,
+    account: &str,
+    network: ClientNetwork,
+) -> Result<Option<Timestamp>, StoreError> {
+    let bucket = known_network_bucket(app, account, network);
     app.store.known_until(&bucket).await
 }
 
@@ -236,9 +239,8 @@ pub fn is_known(app: &App, until: Option<Timestamp>, since: Timestamp) -> bool {
     until.is_some_and(|until| app.clock.now() < until && until >= since.plus(KNOWN_FOR))
 }
 
-/// The key of [`mark_known_network`] and [`known_until`]. `account` is the localpart of the account.
-pub fn known_network_key(account: &str, network: ClientNetwork) -> String {
-    format!("{account} {network}")
+fn known_network_bucket(app: &App, account: &str, network: ClientNetwork) -> String {
+    bucket_key_of(app, KNOWN_NETWORK, format_args!("{account} {network}"))
 }
 
 fn bucket_key(app: &App, limit: Limit, key: impl Display) -> String {

@@ -314,8 +314,7 @@ pub async fn verify_token_holder(
 /// Marks the network as one that the account owner has used. Password attempts from other networks then do not lock
 /// the account owner out on this network. A failure is ignored.
 pub async fn trust_network(app: &App, user: &Localpart, network: ClientNetwork) {
-    let key = attempt::trusted_network(user.as_str(), network);
-    let _ = limits::mark_known_network(app, key).await;
+    let _ = limits::mark_known_network(app, user.as_str(), network).await;
 }
 
 /// The account that an identifier names.

@@ -45,13 +45,7 @@ struct MessagePage<'a> {
 
 /// A page with a message, usually about a failure (HTTP-28).
 pub fn message(config: &Config, status: StatusCode, title: &str, text: &str) -> Response {
-    let message = Message {
-        title,
-        text,
-        script: None,
-        refresh: None,
-    };
-    message_page(config, status, message)
+    message_page(status, &MessagePage::new(config, title, text))
 }
 
 /// A page that confirms a success. Its script notifies the window that opened it.
@@ -61,13 +55,11 @@ pub fn message_with_script(
     text: &str,
     script: &'static str,
 ) -> Response {
-    let message = Message {
-        title,
-        text,
+    let page = MessagePage {
         script: Some(script),
-        refresh: None,
+        ..MessagePage::new(config, title, text)
     };
-    message_page(config, StatusCode::OK, message)
+    message_page(StatusCode::OK, &page)
 }
 
 /// A page for an error that the user cannot correct. The error is logged if it is internal, and the
@@ -95,42 +87,36 @@ fn error_page(config: &Config, error: &MatrixError, is_reloaded: bool) -> Respon
         }
         None => "Please try again later.".to_owned(),
     };
-    let message = Message {
-        title: "The request failed",
-        text: &text,
-        script: None,
+    let page = MessagePage {
         refresh: retry_after.filter(|_| is_reloaded),
+        ..MessagePage::new(config, "The request failed", &text)
     };
     Response {
         // The page replaces the JSON body, but the `Retry-After` header stays.
         retry_after,
-        ..message_page(config, error.code.status(), message)
+        ..message_page(error.code.status(), &page)
     }
 }
 
-/// The parts of a page with a message.
-#[derive(Clone, Copy)]
-struct Message<'a> {
-    title: &'a str,
-    text: &'a str,
-    script: Option<&'static str>,
-    refresh: Option<u64>,
+impl<'a> MessagePage<'a> {
+    fn new(config: &'a Config, title: &'a str, text: &'a str) -> Self {
+        Self {
+            style: STYLE,
+            server: config.server_name.as_str(),
+            title,
+            text,
+            script: None,
+            refresh: None,
+        }
+    }
 }
 
-fn message_page(config: &Config, status: StatusCode, message: Message<'_>) -> Response {
-    let page = MessagePage {
-        style: STYLE,
-        server: config.server_name.as_str(),
-        title: message.title,
-        text: message.text,
-        script: message.script,
-        refresh: message.refresh,
-    };
+fn message_page(status: StatusCode, page: &MessagePage<'_>) -> Response {
     let allowed = Allowed {
-        script: message.script,
+        script: page.script,
         ..Allowed::default()
     };
-    html(status, &page, allowed)
+    html(status, page, allowed)
 }
 
 /// A page from a template, with its content security policy.

@@ -149,12 +149,14 @@ impl Appservice {
 
 /// The namespace with a pattern that ignores case, if the pattern has capital letters.
 fn ignoring_case(namespace: &NamespaceRecord) -> Option<(bool, Regex)> {
-    let has_capitals = namespace.regex.bytes().any(|b| b.is_ascii_uppercase());
+    if !namespace.regex.bytes().any(|b| b.is_ascii_uppercase()) {
+        return None;
+    }
     let regex = RegexBuilder::new(&format!("^(?:{})", namespace.regex))
         .size_limit(2 * MAX_PATTERN_BYTES)
         .case_insensitive(true)
         .build();
-    has_capitals.then_some((namespace.exclusive, regex.ok()?))
+    Some((namespace.exclusive, regex.ok()?))
 }
 
 /// The application services of this server.

@@ -103,6 +103,13 @@ pub struct Leased {
     pub charged: bool,
 }
 
+impl Leased {
+    /// Whether a previous delivery has charged the message to the rate limits, or may have done so.
+    pub const fn may_be_charged(&self) -> bool {
+        self.charged || self.interrupted
+    }
+}
+
 /// The final state of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeliveryResult {
@@ -111,7 +118,7 @@ pub enum DeliveryResult {
     /// The provider will never accept the message, or it is unknown whether the provider accepted it and a
     /// second attempt would be worse.
     Failed,
-    /// The message could not be sent before it became useless.
+    /// The message could not be sent before it became useless, or exceeded the daily limit.
     Expired,
     /// There is no longer anything to send.
     Skipped,

@@ -209,16 +209,13 @@ fn settings_that_are_not_utf_8_are_reported_by_name() {
             OsString::from_vec(value.to_vec()),
         )
     };
-    let errors = Config::check_environment(
-        [
-            pair(b"GATEHOUSE_SERVER_NAME", b"ex\xff.org"),
-            pair(b"GATEHOUSE_SECRET", b"\xff"),
-            pair(b"GATEHOUSE_GUEST\xff", b"true"),
-            pair(b"GATEHOUSE_LIMITS", b"on"),
-            pair(b"OTHER", b"\xff"),
-        ]
-        .into_iter(),
-    );
+    let errors = Config::check_environment(&[
+        pair(b"GATEHOUSE_SERVER_NAME", b"ex\xff.org"),
+        pair(b"GATEHOUSE_SECRET", b"\xff"),
+        pair(b"GATEHOUSE_GUEST\xff", b"true"),
+        pair(b"GATEHOUSE_LIMITS", b"on"),
+        pair(b"OTHER", b"\xff"),
+    ]);
     let lines = "GATEHOUSE_SERVER_NAME: is not valid UTF-8\nGATEHOUSE_SECRET: is not valid UTF-8\n\
                  GATEHOUSE_GUEST\u{fffd}: unknown setting; check its spelling";
     assert_eq!(errors.unwrap_err().to_string(), lines);

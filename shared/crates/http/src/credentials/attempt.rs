@@ -66,16 +66,11 @@ pub(super) fn of_token_holder(user: &Localpart, network: ClientNetwork) -> [(Lim
     ]
 }
 
-/// The key of a network that a user has logged in from.
-pub(super) fn trusted_network(account: &str, network: ClientNetwork) -> String {
-    limits::known_network_key(account, network)
-}
-
 impl AccountLimit {
     /// The limit of `account`, a localpart or the key of an identifier that has no account. A key contains a space
     /// and a localpart does not, so no client can name the bucket of such an identifier as a user.
     pub(super) fn new(app: &App, account: String, network: ClientNetwork) -> Self {
-        let buckets = limits::attempt_buckets(app, &account, trusted_network(&account, network));
+        let buckets = limits::attempt_buckets(app, &account, network);
         Self {
             account,
             buckets,

@@ -18,14 +18,19 @@ use crate::{
 
 /// The app and the AWS settings from the environment variables. The secret is read and the
 /// connection to the tables is opened at the same time, so that the first event needs neither.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the only code of a function that reads the environment"
+)]
 pub(super) async fn app() -> Result<(Arc<App>, Aws), String> {
     // `std::env::vars` would panic if a value is not UTF-8.
-    let variables: BTreeMap<String, String> = std::env::vars_os()
+    let variables: Vec<_> = std::env::vars_os().collect();
+    let misspelt = Config::check_environment(&variables).map_err(message);
+    let variables: BTreeMap<String, String> = variables
+        .into_iter()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();
     let lookup = |name: &str| variables.get(name).cloned();
-    let misspelt = Config::check_environment(std::env::vars_os().collect::<Vec<_>>().into_iter())
-        .map_err(message);
     let aws = Aws::from_lookup(lookup);
     let (tables, reads_ahead) = config::read_tables(lookup).map_err(message)?;
     let aws = aws?;

@@ -50,13 +50,13 @@ pub enum LimitDecision {
     },
 }
 
-/// One of the two conditional updates that count a request.
+/// A conditional update of a bucket.
 struct BucketUpdate {
     update: &'static str,
     condition: &'static str,
     /// The number that the update sets or adds.
     value: i64,
-    /// The highest TAT at which the request is allowed.
+    /// The TAT of the condition: the highest at which the request is allowed, or the one that was read.
     limit: i64,
     /// A time at which the bucket is certain to be empty, in milliseconds. TTL keeps the bucket until then.
     empty_at: i64,
@@ -145,15 +145,14 @@ impl Store {
         seen: Timestamp,
         highest: Timestamp,
     ) -> Result<LimitDecision, StoreError> {
-        let request = self
-            .bucket(bucket)
-            .update_expression("SET tat = :highest, #ttl = :ttl")
-            .condition_expression("tat = :seen")
-            .expression_attribute_names("#ttl", "ttl")
-            .expression_attribute_values(":highest", number(highest.0))
-            .expression_attribute_values(":seen", number(seen.0))
-            .expression_attribute_values(":ttl", number(Timestamp(highest.0 + KEEP_MS).seconds()));
-        self.update_item(request).await?;
+        let cap = BucketUpdate {
+            update: "SET tat = :value, #ttl = :ttl",
+            condition: "tat = :limit",
+            value: highest.0,
+            limit: seen.0,
+            empty_at: highest.0,
+        };
+        self.update_bucket(bucket, cap).await?;
         Ok(LimitDecision::Exceeded { arrival: highest })
     }
 

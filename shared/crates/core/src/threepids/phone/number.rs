@@ -83,12 +83,21 @@ impl Number {
     pub(super) fn region(&self) -> Option<(&'static str, Type)> {
         let regions = DATABASE.by_code(&self.code)?;
         let is_shared = regions.len() > 1;
-        let region = regions.into_iter().find(|region| {
+        for region in regions {
             let has_area_code = self.has_area_code_of(region);
-            !is_shared || has_area_code.unwrap_or_else(|| self.kind(region) != Type::Unknown)
-        })?;
-        let kind = self.kind(region);
-        (kind != Type::Unknown).then(|| (region.id(), kind))
+            if is_shared && has_area_code == Some(false) {
+                continue;
+            }
+            let kind = self.kind(region);
+            if kind != Type::Unknown {
+                return Some((region.id(), kind));
+            }
+            // A region with the area code, or the only region, ends the search.
+            if !is_shared || has_area_code == Some(true) {
+                return None;
+            }
+        }
+        None
     }
 
     /// The region of a number that is not assigned but has a possible length: the region with its area code, or else
