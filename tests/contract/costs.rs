@@ -47,33 +47,31 @@ fn price(data: &Value, name: &str) -> f64 {
     field("usd") / field("per")
 }
 
-/// The first rows up to the total are the components.
-const COMPONENTS: [(&str, &str, &str); 6] = [
-    (
-        "API Gateway, requests",
-        "API Gateway, requests",
-        "api_requests",
-    ),
-    ("Lambda, requests", "Lambda, requests", "lambda_requests"),
-    ("Lambda, GB-seconds", "Lambda, GB-seconds", "lambda_time"),
-    ("DynamoDB, write units", "DynamoDB, write units", "writes"),
-    ("DynamoDB, read units", "DynamoDB, read units", "reads"),
-    (
-        "Secrets Manager, reads at function starts",
-        "Secrets Manager, reads at function starts",
-        "secret_reads",
-    ),
+/// The rows of the tables about sign-ups, with the names of their prices.
+const COMPONENTS: [(&str, &str); 6] = [
+    ("API Gateway, requests", "api_requests"),
+    ("Lambda, requests", "lambda_requests"),
+    ("Lambda, GB-seconds", "lambda_time"),
+    ("DynamoDB, write units", "writes"),
+    ("DynamoDB, read units", "reads"),
+    ("Secrets Manager, reads at function starts", "secret_reads"),
 ];
+
+/// The cells of two rows with equally many columns.
+fn columns(quantities: &[String], costs: &[String]) -> Vec<(f64, f64)> {
+    assert_eq!(quantities.len(), costs.len());
+    let quantities = numbers(quantities).into_iter();
+    quantities.zip(numbers(costs)).collect()
+}
 
 #[test]
 fn the_cost_of_sign_ups_is_quantities_times_prices() {
     let (quantities, costs, data) = (table("sign-up-quantities"), table("sign-ups"), data());
-    for (quantity, cost, name) in COMPONENTS {
+    for (row, name) in COMPONENTS {
         // GB-seconds are rounded to two decimals.
         let rounding = if name == "lambda_time" { 0.005 } else { 0.0 };
         let price = price(&data, name);
-        let all = numbers(&quantities[quantity]);
-        for (count, shown) in all.iter().zip(numbers(&costs[cost])) {
+        for (count, shown) in columns(&quantities[row], &costs[row]) {
             let expected = count * price * 1000.0;
             let tolerance = rounding * price * 1000.0 + 0.000_051;
             assert!(
@@ -82,12 +80,11 @@ fn the_cost_of_sign_ups_is_quantities_times_prices() {
             );
         }
     }
-    let bytes = |row: &str| numbers(&quantities[row]);
     for (row, cost, name) in [
         ("logs, kB", "CloudWatch Logs", "logs"),
         ("responses, kB", "data transfer", "transfer"),
     ] {
-        for (kilobytes, shown) in bytes(row).iter().zip(numbers(&costs[cost])) {
+        for (kilobytes, shown) in columns(&quantities[row], &costs[cost]) {
             let expected = kilobytes * 1e6 / 1_073_741_824.0 * price(&data, name);
             assert!(
                 (expected - shown).abs() <= 0.001,
@@ -101,7 +98,7 @@ fn the_cost_of_sign_ups_is_quantities_times_prices() {
 fn the_totals_are_the_sums_of_their_rows() {
     for (name, step) in [("sign-ups", 0.000_1), ("refusals", 0.01)] {
         let rows = table(name);
-        let labels = COMPONENTS.map(|(_, label, _)| label);
+        let labels = COMPONENTS.map(|(label, _)| label);
         let labels = labels.iter().chain(&["CloudWatch Logs", "data transfer"]);
         let total = numbers(&rows["total"]);
         let mut sums = vec![0.0; total.len()];

@@ -136,7 +136,6 @@ async fn start() -> TestServer {
     TestServer::with(&[LIMITS_ON, MAIL, SMS, flows]).await
 }
 
-/// The response of a page is not JSON, so the checks of `TestServer::send` do not apply.
 async fn status(
     server: &TestServer,
     peer: IpAddr,
@@ -147,7 +146,7 @@ async fn status(
     let bearer = format!("Bearer {access}");
     let headers = [("authorization", bearer.as_str())];
     let request = request(method, &format!("{path}{query}"), &headers, &body);
-    server.local.call_from(peer, request).await.status()
+    server.send_from(peer, request).await.status
 }
 
 async fn log_in(server: &TestServer, device: &str) -> Value {

@@ -83,7 +83,7 @@ const EXAMPLES: [(&str, &[&str]); 16] = [
     ("GATEHOUSE_NAME_LENGTH", &["3-30", "1-255"]),
     (
         "GATEHOUSE_ARGON2",
-        &["m=19456,t=2,p=1", "m=1048576,t=10,p=4"],
+        &["m=19456,t=2,p=1", "m=1048576,t=2,p=4"],
     ),
     ("GATEHOUSE_TOKEN_LIFETIME", &["never", "30d", "86400s"]),
     ("GATEHOUSE_RESERVED_NAMES", &["none", "admin root"]),
@@ -138,9 +138,8 @@ fn the_template_accepts_the_values_that_the_program_accepts() {
         let pattern = parameter["AllowedPattern"].as_str().unwrap_or(".*");
         let pattern = Regex::new(&format!("^(?:{pattern})$")).expect(name);
         let longest = parameter["MaxLength"].as_u64().unwrap_or(4096);
-        let accepted: Vec<_> = values.iter().filter(|v| accepts(setting, v)).collect();
-        assert!(!accepted.is_empty(), "{setting}: {values:?}");
-        for value in accepted {
+        for value in values {
+            assert!(accepts(setting, value), "{setting}: {value}");
             let fits = value.chars().count() as u64 <= longest;
             assert!(fits && pattern.is_match(value), "{name}: {value}");
         }

@@ -3,14 +3,20 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
-use shared::{clock::Clock, limits::Limit};
+use serde_json::Value;
+use shared::{
+    clock::Clock,
+    limits::{LIMITS, Limit},
+};
 use test_support::TestServer;
 
 use super::{burst, consumed, interval, is_shared, sent};
-use crate::flows::support::mail_helpers::{
-    LIMITED, REGISTER, RESET, create_owner, mail_to, peer, request_token_from, statuses,
-    test_server, text_to,
+use crate::{
+    api::rows::set_number,
+    flows::support::mail_helpers::{
+        LIMITED, REGISTER, RESET, create_owner, mail_to, peer, request_token_for,
+        request_token_from, statuses, test_server, text_to,
+    },
 };
 
 const ADDRESS: &str = "alice@example.org";
@@ -30,29 +36,6 @@ async fn with_owner(request: fn(&str) -> Value) -> TestServer {
     create_owner(&server, "alice", &request("the-owner")).await;
     server.advance(Duration::from_hours(2));
     server
-}
-
-fn request_token_path(purpose: &str, body: &Value) -> String {
-    let medium = if body.get("email").is_some() {
-        "email"
-    } else {
-        "msisdn"
-    };
-    format!("/_matrix/client/v3/{purpose}/{medium}/requestToken")
-}
-
-/// Records a password reset of the account, as a reset with another 3PID does.
-fn record_reset(server: &TestServer) {
-    server.raw_dynamodb(
-        "UpdateItem",
-        &json!({
-            "TableName": format!("{}-accounts", server.local.config().tables),
-            "Key": { "pk": { "S": "USER#alice" }, "sk": { "S": "A" } },
-            "ConditionExpression": "attribute_exists(pk)",
-            "UpdateExpression": "SET reset_at = :now",
-            "ExpressionAttributeValues": { ":now": { "N": server.local.clock().now().0.to_string() } },
-        }),
-    );
 }
 
 async fn reset_from(server: &TestServer, network: u32, body: &Value) {
@@ -119,9 +102,13 @@ async fn one_network_gets_a_share_of_a_block_and_of_a_country() {
 /// that the owner has used.
 #[tokio::test]
 async fn attackers_cannot_use_up_the_resets_of_an_owner() {
-    for (request, limit) in [
-        (by_mail as fn(&str) -> Value, Limit::ResetMailAddress),
-        (by_text, Limit::ResetSmsNumber),
+    for (request, limit, of_sign_ups) in [
+        (
+            by_mail as fn(&str) -> Value,
+            Limit::ResetMailAddress,
+            Limit::MailAddress,
+        ),
+        (by_text, Limit::ResetSmsNumber, Limit::SmsNumber),
     ] {
         let server = with_owner(request).await;
         for network in 1..=5 {
@@ -131,21 +118,27 @@ async fn attackers_cannot_use_up_the_resets_of_an_owner() {
             }
         }
         assert_eq!(sent(&server).await, burst(limit));
+        // The quota of the address is that of resets, and not that of sign-ups, which has the same size.
+        let buckets = consumed(&server);
+        let is_charged = |limit: Limit| {
+            let prefix = format!("{}#", LIMITS[limit as usize].name);
+            buckets.keys().any(|bucket| bucket.starts_with(&prefix))
+        };
+        assert!(is_charged(limit), "{buckets:?}");
+        assert!(!is_charged(of_sign_ups), "{buckets:?}");
         // The quota is exhausted for the other networks, with the same response.
         reset_from(&server, 77, &request("unknown-network")).await;
         assert_eq!(sent(&server).await, 0);
         for number in 0..3 {
             let body = request(&format!("owner-{number}"));
-            server
-                .post(&request_token_path(RESET, &body), &body)
-                .await
-                .ok();
+            request_token_for(&server, RESET, &body).await.ok();
             assert_eq!(sent(&server).await, 1, "{limit:?} {number}");
         }
         // After an attacker has reset the password with another 3PID, the owner still gets messages.
-        record_reset(&server);
-        let path = request_token_path(RESET, &request("owner-after-reset"));
-        server.post(&path, &request("owner-after-reset")).await.ok();
+        let now = server.local.clock().now();
+        set_number(&server, "alice", "reset_at", now.0);
+        let body = request("owner-after-reset");
+        request_token_for(&server, RESET, &body).await.ok();
         assert_eq!(sent(&server).await, 1, "{limit:?} after a reset");
         // The messages to the owner used nothing of the shared quota.
         server.advance(interval(limit));
@@ -172,10 +165,7 @@ async fn one_client_cannot_suppress_the_notice_of_another_request() {
         assert_eq!(notices, burst(Limit::KnownNoticeAddress));
         // The owner forgot the account and tries to register again.
         let body = request("owner");
-        server
-            .post(&request_token_path(REGISTER, &body), &body)
-            .await
-            .ok();
+        request_token_for(&server, REGISTER, &body).await.ok();
         assert_eq!(sent(&server).await, 1);
     }
 }

@@ -21,8 +21,8 @@ use super::flows;
 /// The secret key in [`Provider::settings`].
 pub(crate) const SECRET: &str = "marker/secret+key";
 
-/// A fake provider. Its HTTP response depends only on the captcha response in the request, and a good
-/// captcha response is accepted once.
+/// A fake provider. Its HTTP response depends on the captcha response in the request, unless it was started with an
+/// error code. A good captcha response is accepted once.
 pub(crate) struct Provider {
     pub(crate) url: String,
     state: Arc<State>,

@@ -18,10 +18,6 @@ use test_support::{PASSWORD, Reply, TestServer};
 
 /// The path of the links in e-mails.
 pub(crate) const LINK: &str = "/_matrix/client/v3/validate/email/submitToken";
-/// The path of a request for an e-mail.
-pub(crate) const EMAIL: &str = "/_matrix/client/v3/register/email/requestToken";
-/// The path of a request for a text message.
-pub(crate) const MSISDN: &str = "/_matrix/client/v3/register/msisdn/requestToken";
 /// The path to which the page of a link posts its form.
 pub(crate) const CONFIRM: &str = "/_matrix/client/v3/validate/email/confirm";
 /// The path for the submission of a code.
@@ -52,15 +48,12 @@ pub(crate) fn text_to(digits: &str, secret: &str, attempt: i64) -> Value {
 
 /// Requests a message; the body determines the medium.
 pub(crate) async fn request_message(server: &TestServer, body: &Value) -> Reply {
-    server.post(request_token_path(body), body).await
+    request_token_for(server, REGISTER, body).await
 }
 
 /// Requests a message from the network with this number.
 pub(crate) async fn request_message_from(server: &TestServer, network: u32, body: &Value) -> Reply {
-    let request =
-        Request::post(request_token_path(body)).header("content-type", "application/json");
-    let request = request.body(body.to_string().into_bytes()).unwrap();
-    server.send_from(peer(network), request).await
+    request_token_from(server, peer(network), REGISTER, body).await
 }
 
 /// The purposes of a validation, by the paths of their requests.
@@ -70,13 +63,7 @@ pub(crate) const ADD: &str = "account/3pid";
 
 /// Requests a message for this purpose; the body determines the medium.
 pub(crate) async fn request_token_for(server: &TestServer, purpose: &str, body: &Value) -> Reply {
-    let medium = if body.get("email").is_some() {
-        "email"
-    } else {
-        "msisdn"
-    };
-    let path = format!("/_matrix/client/v3/{purpose}/{medium}/requestToken");
-    server.post(&path, body).await
+    server.post(&request_token_path(purpose, body), body).await
 }
 
 /// Like [`request_token_for`], from this address.
@@ -86,12 +73,7 @@ pub(crate) async fn request_token_from(
     purpose: &str,
     body: &Value,
 ) -> Reply {
-    let medium = if body.get("email").is_some() {
-        "email"
-    } else {
-        "msisdn"
-    };
-    let path = format!("/_matrix/client/v3/{purpose}/{medium}/requestToken");
+    let path = request_token_path(purpose, body);
     let request = Request::post(path).header("content-type", "application/json");
     let request = request.body(body.to_string().into_bytes()).unwrap();
     server.send_from(from, request).await
@@ -108,18 +90,18 @@ pub(crate) fn peer(network: u32) -> IpAddr {
     Ipv4Addr::from(0x0a00_0000 + network).into()
 }
 
-fn request_token_path(body: &Value) -> &'static str {
-    if body.get("email").is_some() {
-        EMAIL
+fn request_token_path(purpose: &str, body: &Value) -> String {
+    let medium = if body.get("email").is_some() {
+        "email"
     } else {
-        MSISDN
-    }
+        "msisdn"
+    };
+    format!("/_matrix/client/v3/{purpose}/{medium}/requestToken")
 }
 
 /// The session ID of an accepted request.
 pub(crate) async fn session(server: &TestServer, body: &Value) -> String {
-    let answer = request_message(server, body).await.ok();
-    answer["sid"].as_str().unwrap().to_owned()
+    session_for(server, REGISTER, body).await
 }
 
 /// The query of the link in an e-mail: `sid=…&token=…`. The page of the link posts the same fields.

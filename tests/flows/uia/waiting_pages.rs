@@ -164,7 +164,6 @@ async fn a_form_submitted_twice_sends_one_message() {
             confirm(&server, &link_to(&server, ALICE)).await;
             is_final(&server.get(&path).await);
         }
-        // Another press on the button of a later page sends another message of the same session.
         assert_eq!(
             sessions_in(
                 &server,
