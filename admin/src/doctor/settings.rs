@@ -9,7 +9,7 @@ const NAME: &str = "settings";
 const SERVER_NAME: &str = "GATEHOUSE_SERVER_NAME";
 /// The settings that `gatehouse-admin` itself uses. If the environment has no others, the settings of the functions are
 /// not checked.
-const OWN: [&str; 11] = [
+const OWN: [&str; 12] = [
     "GATEHOUSE_ARGON2",
     "GATEHOUSE_IMPORTED_PEPPER",
     "GATEHOUSE_MAIL_FROM",
@@ -19,15 +19,20 @@ const OWN: [&str; 11] = [
     "GATEHOUSE_SECRET_ARN",
     "GATEHOUSE_SECRET_NEXT",
     "GATEHOUSE_SECRET_PREVIOUS",
+    SERVER_NAME,
     "GATEHOUSE_SMS_COUNTRIES",
     "GATEHOUSE_TABLES",
 ];
 
-/// Checks every setting in the environment. Without the server name the environment is incomplete. Then placeholders
-/// replace the missing settings that every function needs, so that their absence does not hide mistakes in the others.
+/// Checks every setting in the environment. Without the server name, or with settings of this program alone, the
+/// environment is incomplete. Then placeholders replace the missing settings that every function needs, so that their
+/// absence does not hide mistakes in the others.
 pub(super) fn check(environment: &Environment) -> Vec<Check> {
     let unknown = Config::unknown_settings(environment.names()).err();
-    let is_complete = environment.get(SERVER_NAME).is_some();
+    let is_of_functions =
+        |name: &String| name.starts_with("GATEHOUSE_") && !OWN.contains(&name.as_str());
+    let has_settings_of_functions = environment.names().any(|name| is_of_functions(&name));
+    let is_complete = environment.get(SERVER_NAME).is_some() && has_settings_of_functions;
     let lookup = |name: &str| {
         let found = environment.get(name);
         if is_complete {
@@ -46,11 +51,9 @@ pub(super) fn check(environment: &Environment) -> Vec<Check> {
     if !failed.is_empty() {
         return failed;
     }
-    let is_of_functions =
-        |name: &String| name.starts_with("GATEHOUSE_") && !OWN.contains(&name.as_str());
     vec![if is_complete {
         Check::ok(NAME, "the functions start with these settings")
-    } else if environment.names().any(|name| is_of_functions(&name)) {
+    } else if has_settings_of_functions {
         Check::ok(
             NAME,
             "the settings are valid, but GATEHOUSE_SERVER_NAME, which the functions need, is not set",

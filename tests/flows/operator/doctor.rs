@@ -234,6 +234,8 @@ async fn wrong_settings_and_a_wrong_clock_are_reported() {
     assert_eq!(of(&[secret]).await, ["skipped"]);
     assert_eq!(of(&[secret, ("GATEHOUSE_SEKRET", "x")]).await, ["fail"]);
     let name = ("GATEHOUSE_SERVER_NAME", "example.org");
+    // The server name alone is a setting of the admin CLI too.
+    assert_eq!(of(&[secret, name]).await, ["skipped"]);
     let closed = ("GATEHOUSE_REGISTRATION", "closed");
     assert_eq!(of(&[secret, name, closed]).await, ["ok"]);
     let faults = [
