@@ -13,8 +13,6 @@ WORKFLOWS = [
     for name in ("deploy.yml", "deploy-stage.yml")
 ]
 OPERATIONS = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
-# The prefix of the actions of a service, if it is not its name in CloudFormation in lower case.
-PREFIXES = {"ApiGatewayV2": "apigateway"}
 
 
 def allowed(role):
@@ -32,7 +30,7 @@ def check(stack):
     services = {action.split(":")[0] for action in allowed("CloudFormationRole")}
     for kind in sorted({it["Type"] for it in stack["Resources"].values()}):
         service = kind.split("::")[1]
-        if PREFIXES.get(service, service.lower()) not in services:
+        if service.lower() not in services:
             yield f"infra/pipeline/deploy-role.yaml: no permission for resources of the type {kind}"
     trust = ROLES["Resources"]["DeployRole"]["Properties"]["AssumeRolePolicyDocument"]["Statement"]
     conditions = json.dumps([statement["Condition"] for statement in trust])

@@ -23,7 +23,7 @@ def account(name, **attributes):
     key = {"pk": {"S": f"USER#{name}"}}
     return [
         {**key, "sk": {"S": "A"}, "status": {"S": "active"}, "kind": {"S": "user"}, **attributes},
-        {**key, "sk": {"S": "PASSWORD"}, "phc": {"S": f"hash of {name}"}},
+        {**key, "sk": {"S": "PW"}, "phc": {"S": f"hash of {name}"}},
     ]
 
 
@@ -43,7 +43,7 @@ def deactivate(dynamodb, name, at, erased=False):
         ExpressionAttributeNames={"#s": "status"},
         ExpressionAttributeValues={":d": {"S": "deactivated"}, ":now": {"N": str(at)}},
     )
-    dynamodb.delete_item(TableName=TABLE, Key={**key, "sk": {"S": "PASSWORD"}})
+    dynamodb.delete_item(TableName=TABLE, Key={**key, "sk": {"S": "PW"}})
 
 
 def documented_scan(dynamodb, since):

@@ -111,9 +111,9 @@ impl Data {
     }
 
     /// The price of this quantity in US dollars.
-    fn cost(&self, price: &str, quantity: f64) -> Result<f64> {
-        let price = self.prices.get(price);
-        let price = price.with_context(|| format!("{DATA} has no price `{price:?}`"))?;
+    fn cost(&self, name: &str, quantity: f64) -> Result<f64> {
+        let price = self.prices.get(name);
+        let price = price.with_context(|| format!("{DATA} has no price `{name}`"))?;
         Ok(quantity * price.usd / price.per)
     }
 }

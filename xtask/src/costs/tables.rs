@@ -143,7 +143,7 @@ pub(super) fn ceiling(data: &Data, source: &Source<'_>, stack: &Stack) -> Result
     }
     let emails = data.estimates.emails_a_day * 30.0;
     line(
-        "in addition: e-mails, at the usual quota of SES",
+        "in addition: e-mails, at the default of `DailyEmails`",
         emails,
         data.cost("emails", 1.0)?,
     );
