@@ -5,6 +5,7 @@
 //! the environment: the caller provides a lookup function.
 
 mod flows;
+mod homeserver;
 mod identity_servers;
 mod messages;
 mod parse;
@@ -17,6 +18,7 @@ use std::{ffi::OsString, fmt, time::Duration};
 use regex_lite::Regex;
 
 pub use flows::{CaptchaConfig, CaptchaProvider, Flow, Policies};
+pub use homeserver::HomeserverConfig;
 pub use identity_servers::{IdServerApi, IdentityServers, Validation};
 pub use messages::{
     AddressPolicy, DailyLimits, EmailLink, MailConfig, Privacy, SmsConfig, SmsNumbers,
@@ -65,6 +67,8 @@ pub struct Config {
     pub threepid_changes: bool,
     /// Whether users may deactivate their account (DEACT-17).
     pub deactivation: bool,
+    /// The homeserver whose accounts are kept here. `None` if no homeserver is configured.
+    pub homeserver: Option<HomeserverConfig>,
     /// The content of `/.well-known/matrix/client`. `None` if that path returns 404 (WK-01).
     pub well_known: Option<WellKnown>,
     /// The captcha provider, if configured.
@@ -277,6 +281,7 @@ impl Config {
         let password_changes = raw.switch("GATEHOUSE_PASSWORD_CHANGES");
         let threepid_changes = raw.switch("GATEHOUSE_3PID_CHANGES");
         let deactivation = raw.switch("GATEHOUSE_DEACTIVATION");
+        let homeserver = homeserver::read(raw);
         let well_known = well_known::read(raw);
         let limits = raw.switch("GATEHOUSE_LIMITS");
         let trusted_proxies = raw.trusted_proxies();
@@ -301,6 +306,7 @@ impl Config {
             reset_phone_age: reset_phone_age?,
             threepid_changes: threepid_changes?,
             deactivation: deactivation?,
+            homeserver: homeserver?,
             well_known: well_known?,
             captcha,
             policies,

@@ -20,9 +20,10 @@ const NONE: &str = "none";
 /// The setting with the root secret of the keys.
 const ROOT: &str = "GATEHOUSE_SECRET";
 const CAPTCHA_KEY: &str = "GATEHOUSE_CAPTCHA_SECRET_KEY";
+const HOMESERVER_SECRET: &str = "GATEHOUSE_HOMESERVER_SECRET";
 
 /// The members of the secret and their settings.
-pub const MEMBERS: [(&str, &str); 8] = [
+pub const MEMBERS: [(&str, &str); 9] = [
     ("current", ROOT),
     ("next", "GATEHOUSE_SECRET_NEXT"),
     ("previous", "GATEHOUSE_SECRET_PREVIOUS"),
@@ -31,6 +32,7 @@ pub const MEMBERS: [(&str, &str); 8] = [
     ("imported_pepper", "GATEHOUSE_IMPORTED_PEPPER"),
     ("captcha_secret_key", CAPTCHA_KEY),
     ("signing_key", "GATEHOUSE_SIGNING_KEY"),
+    ("homeserver_secret", HOMESERVER_SECRET),
 ];
 
 /// The settings from the secret.
@@ -94,8 +96,10 @@ impl KeySettings {
             let bytes = BASE64_STANDARD.encode(rng.bytes::<32>());
             (name, Secret::new(bytes))
         };
-        // The captcha key is required if a captcha provider is configured.
-        Self(BTreeMap::from([ROOT, CAPTCHA_KEY].map(random_member)))
+        // The captcha key is required if a captcha provider is configured, and so is the secret of a homeserver.
+        Self(BTreeMap::from(
+            [ROOT, CAPTCHA_KEY, HOMESERVER_SECRET].map(random_member),
+        ))
     }
 
     fn parse(text: &Secret) -> Result<Self, KeyRingError> {

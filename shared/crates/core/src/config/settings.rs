@@ -51,7 +51,7 @@ pub const SETTINGS: &[Setting] = &[
     row(
         "GATEHOUSE_SECRET_ARN",
         None,
-        "The ARN of a secret in Secrets Manager, read when a function starts. The secret is a JSON object with `current` and, where needed, `next`, `previous`, `pepper`, `pepper_previous`, `imported_pepper`, `captcha_secret_key` and `signing_key`, which replace the settings with secret values. `none` for a function that uses no key.",
+        "The ARN of a secret in Secrets Manager, read when a function starts. The secret is a JSON object with `current` and, where needed, `next`, `previous`, `pepper`, `pepper_previous`, `imported_pepper`, `captcha_secret_key`, `signing_key` and `homeserver_secret`, which replace the settings with secret values. `none` for a function that uses no key.",
     ),
     row(
         "GATEHOUSE_SECRET_NEXT",
@@ -167,6 +167,16 @@ pub const SETTINGS: &[Setting] = &[
         "GATEHOUSE_DEACTIVATION",
         Some("on"),
         "`off` disables deactivation by the account owner on this server.",
+    ),
+    row(
+        "GATEHOUSE_HOMESERVER_URL",
+        None,
+        "The URL of a homeserver that uses this server for all accounts: the part before `/_synapse/mas/`. Without it, accounts exist here only. Requires `GATEHOUSE_HOMESERVER_SECRET`.",
+    ),
+    row(
+        "GATEHOUSE_HOMESERVER_SECRET",
+        None,
+        "The secret that the homeserver and this server share, at least 16 visible ASCII characters: `matrix_authentication_service.secret` of Synapse, `admin.mas_secret` of Palpo.",
     ),
     row(
         "GATEHOUSE_WELL_KNOWN_HOMESERVER",

@@ -294,3 +294,35 @@ fn a_signing_key_is_parsed_and_not_printed() {
     assert!(!format!("{config:?}").contains(SEED));
     assert!(read(&[(name, SEED)]).unwrap_err().contains(name));
 }
+
+#[test]
+fn hs_01_a_homeserver_needs_a_url_and_a_secret() {
+    const SECRET: (&str, &str) = ("GATEHOUSE_HOMESERVER_SECRET", "0123456789abcdef");
+    let url = |url| ("GATEHOUSE_HOMESERVER_URL", url);
+    assert!(read(&[]).unwrap().homeserver.is_none());
+    // The key ring may contain the secret before the URL is set.
+    assert!(read(&[SECRET]).unwrap().homeserver.is_none());
+    let config = read(&[url("http://10.0.0.1:8008/synapse/"), SECRET]).unwrap();
+    let homeserver = config.homeserver.unwrap();
+    assert_eq!(homeserver.url, "http://10.0.0.1:8008/synapse");
+    assert_eq!(homeserver.secret.reveal(), SECRET.1);
+    for (changes, wrong) in [
+        (vec![url("http://hs")], "GATEHOUSE_HOMESERVER_URL"),
+        (vec![url("hs:8008"), SECRET], "GATEHOUSE_HOMESERVER_URL"),
+        (
+            vec![url("http://hs"), (SECRET.0, "0123456789abcde")],
+            SECRET.0,
+        ),
+        (
+            vec![url("http://hs"), (SECRET.0, "0123456789 abcdef")],
+            SECRET.0,
+        ),
+        (
+            vec![url("http://hs"), SECRET, ("GATEHOUSE_GUESTS", "true")],
+            "GATEHOUSE_GUESTS",
+        ),
+    ] {
+        let errors = read(&changes).unwrap_err();
+        assert!(errors.starts_with(&format!("{wrong}: ")), "{errors}");
+    }
+}
