@@ -7,6 +7,10 @@ import tempfile
 import time
 import traceback
 
+import test_account  # noqa: F401
+import test_js  # noqa: F401
+import test_nio  # noqa: F401
+import test_outage  # noqa: F401
 import test_routes  # noqa: F401
 from registry import TESTS
 from servers import Servers

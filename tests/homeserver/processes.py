@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import aiohttp
@@ -45,7 +45,7 @@ class Response:
 
     status: int
     body: object
-    headers: object
+    headers: object = field(repr=False)
 
     def ok(self):
         """Returns the body of a response with a 2xx status."""
@@ -58,11 +58,13 @@ class Response:
         return self.body
 
 
-async def request(method, url, body=None, token=None, params=None, timeout=60):
-    """Sends a request with a JSON body, if there is one."""
+async def request(method, url, body=None, token=None, params=None, form=None, timeout=60):
+    """Sends a request with a JSON body or a form, if there is one."""
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=timeout)) as session:
-        async with session.request(method, url, json=body, headers=headers, params=params) as response:
+        async with session.request(
+            method, url, json=body, data=form, headers=headers, params=params
+        ) as response:
             text = await response.text()
             with contextlib.suppress(ValueError):
                 return Response(response.status, json.loads(text), response.headers)

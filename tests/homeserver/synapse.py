@@ -29,6 +29,7 @@ matrix_authentication_service:
   enabled: true
   endpoint: {gatehouse_url}/
   secret: {secret}
+macaroon_secret_key: {secret}
 # The tests send more requests than one person does.
 rc_message: {unlimited}
 rc_joins:
