@@ -1,6 +1,7 @@
 """An unchanged Synapse that uses Gatehouse for all accounts."""
 
 import os
+import secrets
 import sqlite3
 
 from processes import Process, request
@@ -30,6 +31,7 @@ matrix_authentication_service:
   endpoint: {gatehouse_url}/
   secret: {secret}
 macaroon_secret_key: {secret}
+app_service_config_files: [{directory}/bridge.yaml]
 # The tests send more requests than one person does.
 rc_message: {unlimited}
 rc_joins:
@@ -38,6 +40,21 @@ rc_invites:
   per_room: {unlimited}
   per_user: {unlimited}
   per_issuer: {unlimited}
+"""
+
+# An application service with names of its own.
+BRIDGE = """\
+id: bridge
+url: null
+as_token: {token}
+hs_token: unused
+sender_localpart: bridge-bot
+namespaces:
+  users:
+    - exclusive: true
+      regex: '@bridge-.*'
+  aliases: []
+  rooms: []
 """
 
 UNLIMITED = "{per_second: 1000, burst_count: 1000}"
@@ -83,6 +100,8 @@ class Synapse(Process):
                 unlimited=UNLIMITED,
             )
         )
+        self.bridge_token = secrets.token_hex(16)
+        (self.directory / "bridge.yaml").write_text(BRIDGE.format(token=self.bridge_token))
         (self.directory / "synapse-log.yaml").write_text(LOG_CONFIGURATION)
         (self.directory / "signing.key").write_text(f"{signing_key}\n")
 

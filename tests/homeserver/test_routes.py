@@ -2,6 +2,7 @@
 
 import re
 
+from accounts import PASSWORD, send
 from processes import REPOSITORY, request
 from registry import test
 
@@ -80,3 +81,27 @@ async def preflight(servers):
             assert response.status in (200, 204), response
             assert response.headers["Access-Control-Allow-Origin"] == "*", response
             assert is_of_gatehouse(response) == is_ours, response
+
+
+@test("HS-23 an application service signs its users up through nginx, and Synapse answers its whoami")
+async def application_service(servers):
+    token = servers.synapse.bridge_token
+    body = {"type": "m.login.application_service", "username": "bridge-alice", "inhibit_login": True}
+    response = await send(servers, "POST", "/register", body, token=token)
+    assert response.ok() == {"user_id": "@bridge-alice:localhost"}, response
+    assert (await servers.synapse.query_user("bridge-alice"))["user_id"] == "@bridge-alice:localhost"
+    whoami = await send(servers, "GET", "/account/whoami", token=token, user_id="@bridge-alice:localhost")
+    assert whoami.ok()["user_id"] == "@bridge-alice:localhost", whoami
+    (await send(servers, "POST", "/register", body, token=token)).error(400, "M_USER_IN_USE")
+
+
+@test("HS-10 HS-23 no user can take a name of an application service, and guests cannot register")
+async def exclusive_name(servers):
+    body = {"username": "bridge-mallory", "password": PASSWORD, "auth": {"type": "m.login.dummy"}}
+    (await send(servers, "POST", "/register", body)).error(400, "M_EXCLUSIVE")
+    available = await send(servers, "GET", "/register/available", username="bridge-mallory")
+    available.error(400, "M_EXCLUSIVE")
+    (await send(servers, "POST", "/register", {}, kind="guest")).error(403, "M_FORBIDDEN")
+    assert await servers.synapse.query_user("bridge-mallory") is None
+    flows = (await send(servers, "GET", "/login")).ok()["flows"]
+    assert [flow["type"] for flow in flows] == ["m.login.password"], flows
