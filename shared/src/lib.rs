@@ -5,8 +5,9 @@
 //! (the HTTP layer).
 
 pub use gatehouse_core::{
-    accounts, app, captcha, config, id_server_client, identity_servers, key_ring, limits,
-    passwords, security_notifications, threepid_validation, threepids, tokens,
+    accounts, app, captcha, config, homeserver, homeserver_client, id_server_client,
+    identity_servers, key_ring, limits, passwords, security_notifications, threepid_validation,
+    threepids, tokens,
 };
 pub use gatehouse_http::{
     account_threepids, callers, credentials, devices, error, http, lambda, pages, request_token,

@@ -20,8 +20,8 @@ const ORDER: [(&str, &str); 4] = [
     ("store", "aws store"),
     (
         "core",
-        "config key_ring captcha passwords id_server_client app limits security_notifications threepids
-         threepid_validation identity_servers accounts tokens",
+        "config key_ring http_exchange captcha passwords id_server_client homeserver_client app limits security_notifications
+         threepids threepid_validation identity_servers accounts homeserver tokens",
     ),
     (
         "http",

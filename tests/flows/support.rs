@@ -7,6 +7,7 @@
 pub(crate) mod account_helpers;
 pub(crate) mod captcha_provider;
 pub(crate) mod hash_counting;
+pub(crate) mod homeserver;
 pub(crate) mod identity_server;
 pub(crate) mod mail_helpers;
 pub(crate) mod threepid_helpers;

@@ -13,6 +13,7 @@ use shared::{
     accounts::{self, ChangeAccountError},
     app::App,
     error::{ErrorCode, MatrixError, Rejection},
+    homeserver::{self, Change},
     http::{self, Body, Request as HttpRequest, Response as HttpResponse},
     secrets::Secret,
     store::{StoreError, ValidationRow},
@@ -80,13 +81,15 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
         Authentication::Completed(completion) => *completion,
         Authentication::Replay(response) => return Ok(response),
     };
+    let (user, account) = (owner.localpart.clone(), owner.account.clone());
     let addition = Addition {
         request: &request,
         credentials: &credentials,
         read: AddRead { owner, validation },
     };
     completion.refund_attempt(&app).await;
-    Box::pin(protected.finish(&app, completion, addition)).await
+    let added = Box::pin(protected.finish(&app, completion, addition));
+    homeserver::carry_over(&app, &user, Some(&account), Change::AccountChanged, added).await
 }
 
 /// The result of the read that runs concurrently with `ProtectedRequest::open`.

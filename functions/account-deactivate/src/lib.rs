@@ -16,6 +16,7 @@ use shared::{
     app::App,
     clock::Timestamp,
     error::{ErrorCode, MatrixError, Rejection},
+    homeserver::{self, Change},
     http::{Request as HttpRequest, Response as HttpResponse},
     identity_servers::{self, IdServerName, IdServerNameError, UnbindResult, UnbindScope},
     ids::Localpart,
@@ -193,12 +194,16 @@ async fn finish(
         erase: parameters.erase == Some(true),
         now: app.clock.now(),
     };
-    if let Some(completion) = completion {
-        let write = |session| app.store.deactivate(&end, session);
-        return protected.finish_with(app, completion, &answer, write).await;
-    }
-    app.store.deactivate(&end, None).await?;
-    Ok(HttpResponse::json_text(StatusCode::OK, answer))
+    let ended = async {
+        if let Some(completion) = completion {
+            let write = |session| app.store.deactivate(&end, session);
+            return protected.finish_with(app, completion, &answer, write).await;
+        }
+        app.store.deactivate(&end, None).await?;
+        Ok(HttpResponse::json_text(StatusCode::OK, answer.clone()))
+    };
+    let change = Change::Deactivated { erase: end.erase };
+    homeserver::carry_over(app, &end.user, Some(&end.account), change, ended).await
 }
 
 async fn threepids(app: &App, user: &Localpart) -> Result<Vec<ThreePid>, StoreError> {

@@ -15,6 +15,7 @@ use shared::{
     app::App,
     credentials,
     error::{ErrorCode, MatrixError, Rejection},
+    homeserver::{self, Change},
     http::{Body, Request as HttpRequest, Response as HttpResponse},
     ids::Localpart,
     limits::LimitError,
@@ -160,10 +161,11 @@ async fn finish(
             return Err(error.into());
         }
     };
+    let account = subject.account;
     let verified = completion.result.password.as_ref();
     let change = PasswordChange {
         user: subject.user,
-        epoch: subject.account.epoch,
+        epoch: account.epoch,
         password: hash?,
         device_logout: logout,
         known: verified.map(|verified| verified.password_changed_at),
@@ -175,8 +177,15 @@ async fn finish(
     // The client has authenticated as the account owner. In a known network, password attempts of attackers cannot lock
     // the owner out. The network is recorded after the time of the change, because after a reset the networks that were
     // recorded earlier are no longer known.
+    let changed = Box::pin(protected.finish_with(app, completion, DONE, write));
+    let account = Some(&account).filter(|_| change.device_logout != DeviceLogout::None);
+    let kept = match &change.device_logout {
+        DeviceLogout::AllExcept { id, .. } => Some(id),
+        DeviceLogout::None | DeviceLogout::All => None,
+    };
+    let logout = Change::DevicesLoggedOut { kept };
     let (response, ()) = tokio::join!(
-        Box::pin(protected.finish_with(app, completion, DONE, write)),
+        homeserver::carry_over(app, &change.user, account, logout, changed),
         credentials::trust_network(app, &change.user, protected.network)
     );
     response

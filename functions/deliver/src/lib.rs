@@ -1,9 +1,9 @@
 //! The function `deliver`: sends the messages of the outbox through SES and SNS (3PID-17).
 //!
 //! The stream of the outbox invokes the function for each new row. A schedule finds the rows whose attempt failed or
-//! was interrupted. A row is processed under a lease (`dispatcher`), so several events may name the same row. One
-//! kind of row has no message: a purge, which deletes unused rows and unbinds the addresses of a deactivated account
-//! at identity servers (`purge`).
+//! was interrupted. A row is processed under a lease (`dispatcher`), so several events may name the same row. Two
+//! kinds of rows have no message: a purge, which deletes unused rows and unbinds the addresses of a deactivated account
+//! at identity servers (`purge`), and an update of a user at the homeserver (`homeserver_updates`).
 //!
 //! # Delivery guarantees
 //!
@@ -22,6 +22,7 @@
 mod charges;
 mod content;
 mod dispatcher;
+mod homeserver_updates;
 mod messages;
 mod outcome;
 mod providers;
@@ -38,6 +39,7 @@ use shared::{
     aws::Aws,
     lambda::Worker,
     metrics::{self, Metric},
+    store::user_of_update,
 };
 
 use dispatcher::Dispatcher;
@@ -97,7 +99,10 @@ impl Worker for Deliver {
         let dispatcher = Dispatcher::new(&self.app, &self.aws);
         match new_rows(&event) {
             Some(ids) => dispatcher.deliver_all(&ids).await,
-            None => self.deliver_due(&dispatcher).await,
+            None => {
+                self.deliver_due(&dispatcher).await;
+                homeserver_updates::update_due(&self.app, &dispatcher).await;
+            }
         }
     }
 }
@@ -110,6 +115,8 @@ fn new_rows(event: &Value) -> Option<Vec<String>> {
         .iter()
         .filter(|record| record["eventName"] == "INSERT");
     let ids = new.filter_map(|record| record["dynamodb"]["Keys"]["pk"]["S"].as_str());
+    // The request that wrote such a row is working on it.
+    let ids = ids.filter(|id| user_of_update(id).is_none());
     Some(ids.map(str::to_owned).collect())
 }
 
@@ -135,6 +142,7 @@ mod tests {
                 record("REMOVE", "c"),
                 json!({ "eventName": "INSERT" }),
                 record("INSERT", "d"),
+                record("INSERT", "homeserver#alice"),
             ],
         });
         assert_eq!(

@@ -14,6 +14,7 @@ use shared::{
     app::App,
     callers, devices,
     error::{ErrorCode, MatrixError, Rejection},
+    homeserver::{self, Change},
     http::{Body, Request as HttpRequest, Response as HttpResponse},
     ids::DeviceId,
     store::StoreError,
@@ -94,9 +95,9 @@ async fn rename(app: &App, request: &HttpRequest) -> Result<HttpResponse, Reject
         (None, Some(_)) => find(app, &caller, &device).await?.is_some(),
         (Some(name), Some(account)) => {
             let user = caller.localpart();
-            app.store
-                .rename_device(user, account, &device, name)
-                .await?
+            let renamed = app.store.rename_device(user, account, &device, name);
+            let change = Change::DeviceRenamed(&device, name);
+            homeserver::carry_over(app, user, Some(account), change, renamed).await?
         }
     };
     if exists {

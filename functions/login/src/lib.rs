@@ -42,7 +42,8 @@ pub struct Response {
 pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse, Rejection> {
     if request.method == Method::GET {
         // LOGIN-01
-        let flows = [PASSWORD, APPSERVICE].map(|kind| json!({ "type": kind }));
+        let flows = types(&app).iter().map(|kind| json!({ "type": kind }));
+        let flows: Vec<_> = flows.collect();
         return Ok(HttpResponse::ok(&json!({ "flows": flows })));
     }
     let body = Body::parse(&request.body)?;
@@ -50,7 +51,7 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
         .optional::<String>("type")?
         .ok_or_else(|| MatrixError::new(ErrorCode::MissingParam, "`type` is missing"))?;
     // LOGIN-02: the type is checked first, because a login of another type may have other parameters.
-    if ![PASSWORD, APPSERVICE].contains(&kind.as_str()) {
+    if !types(&app).contains(&kind.as_str()) {
         let message = "This login type is not supported. GET lists the supported types";
         return Err(MatrixError::new(ErrorCode::UnknownLoginType, message).into());
     }
@@ -59,6 +60,14 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
         Box::pin(password::log_in(&app, &request, &body, login)).await
     } else {
         appservice::log_in(&app, &request, &body, login).await
+    }
+}
+
+/// The login types. With a homeserver, application services do not log in here (HS-23).
+fn types(app: &App) -> &'static [&'static str] {
+    match app.config.homeserver {
+        Some(_) => &[PASSWORD],
+        None => &[PASSWORD, APPSERVICE],
     }
 }
 
@@ -85,11 +94,8 @@ async fn finish(
     account: &AccountRow,
     login: &Login,
 ) -> Result<HttpResponse, Rejection> {
-    let (issued, device) = tokens::issue(app, localpart, login);
-    // TOK-09: this write invalidates the older tokens of an existing device.
-    app.store
-        .save_device(localpart, &device, account.epoch, app.clock.now())
-        .await?;
+    // TOK-09: the older tokens of an existing device become invalid.
+    let issued = tokens::log_in(app, localpart, account, login).await?;
     metrics::count(Metric::Logins);
     metrics::user(localpart);
     let server = &app.config.server_name;

@@ -9,6 +9,7 @@ use serde_json::json;
 use shared::{
     app::App,
     error::Rejection,
+    homeserver::{self, Change},
     http::{self, Request as HttpRequest, Response as HttpResponse},
     limits::{self, Limit},
     outbox::NewMessage,
@@ -29,6 +30,9 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
     session.ensure_not_guest()?;
     // OUT-02, TOK-13: one transaction logs out any number of devices. The purge deletes their rows later.
     let purge = NewMessage::purge(&session.localpart, app.clock.now(), &*app.rng);
-    app.store.revoke_devices(&session.localpart, &purge).await?;
+    let user = &session.localpart;
+    let revoked = app.store.revoke_devices(user, &purge);
+    let change = Change::DevicesLoggedOut { kept: None };
+    homeserver::carry_over(&app, user, Some(&session.account), change, revoked).await?;
     Ok(HttpResponse::ok(&json!({})))
 }

@@ -9,6 +9,7 @@ use serde_json::json;
 use shared::{
     app::App,
     error::Rejection,
+    homeserver::{self, Change},
     http::{self, Request as HttpRequest, Response as HttpResponse},
     limits::{self, Limit},
     store::StoreError,
@@ -37,10 +38,11 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
         // GUEST-06
         session.ensure_not_guest()?;
         // OUT-01, TOK-13
-        let store = &app.store;
-        let removed =
-            store.remove_device(&session.localpart, &session.device, &session.access_hash);
-        if removed.await? {
+        let (user, device) = (&session.localpart, &session.device);
+        let removed = app.store.remove_device(user, device, &session.access_hash);
+        let change = Change::DevicesDeleted(std::slice::from_ref(device));
+        let account = Some(&session.account);
+        if homeserver::carry_over(&app, user, account, change, removed).await? {
             return Ok(HttpResponse::ok(&json!({})));
         }
     }

@@ -11,6 +11,7 @@ use shared::{
     accounts::{self, NameError},
     app::App,
     error::Rejection,
+    homeserver,
     http::{Request, Response as HttpResponse},
     ids::Localpart,
     limits::{self, Limit},
@@ -45,9 +46,11 @@ pub async fn handle(app: Arc<App>, request: Request) -> Result<HttpResponse, Rej
     let appservices = app.refresh_appservices(facts.appservices).await?;
     // AVAIL-05: `register` makes the same checks.
     let name = name.map_err(NameError::Grammar)?;
-    accounts::check_name(name, &app.config, &appservices, None)?;
+    let name = accounts::check_name(name, &app.config, &appservices, None)?;
     if facts.holder.is_some() {
         return Err(NameError::Taken.into());
     }
+    // HS-10
+    homeserver::check_name(&app, &name).await?;
     Ok(HttpResponse::ok(&Response { available: true }))
 }

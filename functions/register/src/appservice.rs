@@ -5,8 +5,10 @@ use shared::{
     accounts::{self, NameError, NewAccount},
     app::App,
     error::{ErrorCode, MatrixError, Rejection},
+    homeserver::UpdateError,
     http::{self, Body, Request, Response as HttpResponse},
     ids::Localpart,
+    limits::{self, Limit},
     store::AccountKind,
     tokens::{self, Login},
 };
@@ -19,6 +21,13 @@ pub(crate) async fn register(
     body: &Body,
 ) -> Result<HttpResponse, Rejection> {
     let token = http::access_token(request, app.config.query_tokens)?;
+    // HS-23: with a homeserver, application services are configured there.
+    if let Some(client) = app.homeserver_client() {
+        limits::consume(app, Limit::Read, request.network).await?;
+        let forwarded = client.forward_registration(&token, request.body.clone());
+        let (status, text) = forwarded.await.map_err(UpdateError::from)?;
+        return Ok(HttpResponse::json_text(status, text));
+    }
     let Some(appservice) = tokens::authenticate_appservice(app, &token).await? else {
         return Err(MatrixError::new(
             ErrorCode::UnknownToken,

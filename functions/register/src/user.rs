@@ -46,12 +46,14 @@ pub(crate) async fn register(
         Some(name) => Some(name),
         None => remembered_name.map(|text| RequestedName::parse(text, &app.config)),
     };
+    let is_new_name = parameters.username != remembered.username;
     let checked = name::check(
         app,
         &parameters,
         requested.as_ref(),
         holder.as_ref(),
         &appservices,
+        is_new_name,
     );
     let name = match checked.await {
         Ok(name) => name,
@@ -75,6 +77,7 @@ pub(crate) async fn register(
     let prepared = Prepared {
         parameters: &parameters,
         name,
+        is_new_name,
         appservices: &appservices,
     };
     finish(app, &protected, completion, prepared).await
@@ -84,6 +87,8 @@ pub(crate) async fn register(
 struct Prepared<'a> {
     parameters: &'a Parameters,
     name: Name,
+    /// Whether this request is the first with the name.
+    is_new_name: bool,
     appservices: &'a shared::appservices::Appservices,
 }
 
@@ -135,6 +140,7 @@ async fn finish(
     let creation = AccountCreation {
         parameters: prepared.parameters,
         name: prepared.name,
+        is_new_name: prepared.is_new_name,
         appservices: prepared.appservices,
         network: protected.network,
         password: hash?,

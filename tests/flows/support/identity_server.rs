@@ -224,7 +224,8 @@ impl State {
     }
 }
 
-fn read(stream: &TcpStream) -> Option<Seen> {
+/// Reads a request. `None` if the connection ends before.
+pub(crate) fn read(stream: &TcpStream) -> Option<Seen> {
     let mut reader = BufReader::new(stream);
     let mut line = String::new();
     reader.read_line(&mut line).ok()?;

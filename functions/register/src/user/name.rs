@@ -6,6 +6,7 @@ use shared::{
     appservices::Appservices,
     config::Config,
     error::{ErrorCode, MatrixError, Rejection},
+    homeserver::{self, NameAtHomeserver},
     ids::{Localpart, LocalpartError},
     secrets::Secret,
     store::{AccountKind, AccountRow, AccountStatus, StoreError},
@@ -60,6 +61,8 @@ impl Name {
 pub(super) enum NameCheckError {
     /// The name is not allowed or not free.
     Name(NameError),
+    /// The homeserver does not allow the name, or does not respond.
+    Homeserver(NameAtHomeserver),
     /// The guest access token does not belong to an active guest with this name.
     NotTheGuest,
     /// DynamoDB failed.
@@ -69,7 +72,12 @@ pub(super) enum NameCheckError {
 impl NameCheckError {
     /// Whether the cause may be a concurrent duplicate of the request that completed first.
     pub(super) const fn may_follow_from_duplicate(&self) -> bool {
-        matches!(self, Self::Name(NameError::Taken) | Self::NotTheGuest)
+        matches!(
+            self,
+            Self::Name(NameError::Taken)
+                | Self::Homeserver(NameAtHomeserver::Name(NameError::Taken))
+                | Self::NotTheGuest
+        )
     }
 }
 
@@ -88,18 +96,20 @@ impl From<NameCheckError> for Rejection {
                 "The guest access token does not belong to this user",
             )
             .into(),
+            NameCheckError::Homeserver(error) => error.into(),
             NameCheckError::Store(error) => error.into(),
         }
     }
 }
 
-/// Checks the name as far as possible before UIA (REG-13).
+/// Checks the name as far as possible before UIA (REG-13). `is_new` is whether this request is the first with the name.
 pub(super) async fn check(
     app: &App,
     parameters: &Parameters,
     requested: Option<&RequestedName>,
     holder: Option<&AccountRow>,
     appservices: &Appservices,
+    is_new: bool,
 ) -> Result<Name, NameCheckError> {
     if let Some(token) = &parameters.guest_access_token {
         let name = requested.and_then(RequestedName::localpart);
@@ -112,6 +122,11 @@ pub(super) async fn check(
     let name = accounts::check_name(name, &app.config, appservices, None)?;
     if holder.is_some() {
         return Err(NameError::Taken.into());
+    }
+    // HS-10: the homeserver is asked again in the end, so a name that the session stores is not checked here.
+    if is_new {
+        let checked = homeserver::check_name(app, &name).await;
+        checked.map_err(NameCheckError::Homeserver)?;
     }
     Ok(Name::Chosen(name))
 }

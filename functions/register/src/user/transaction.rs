@@ -5,13 +5,14 @@ use shared::{
     app::App,
     appservices::Appservices,
     credentials,
-    error::MatrixError,
+    error::{MatrixError, registration_error},
+    homeserver::{self, NameAtHomeserver, Update},
     http::ClientNetwork,
     identity_servers,
     ids::Localpart,
     metrics::{self, Metric},
     passwords::PasswordHash,
-    store::AccountKind,
+    store::{AccountKind, HomeserverState},
     threepids::Medium,
     tokens::Login,
     uia::request::{FinalAttempt, FinalTransaction, OperationError},
@@ -24,6 +25,8 @@ use crate::{answer::Response, parameters::Parameters};
 pub(super) struct AccountCreation<'a> {
     pub(super) parameters: &'a Parameters,
     pub(super) name: Name,
+    /// Whether the homeserver was asked for the name in this request.
+    pub(super) is_new_name: bool,
     pub(super) appservices: &'a Appservices,
     pub(super) network: ClientNetwork,
     pub(super) password: PasswordHash,
@@ -36,8 +39,8 @@ impl FinalTransaction for AccountCreation<'_> {
         attempt: FinalAttempt<'_>,
     ) -> Result<String, OperationError> {
         let claimed = self.name.claim(app, self.appservices);
-        let (localpart, upgraded_guest) =
-            claimed.map_err(|error| OperationError::Refused(error.into()))?;
+        let (localpart, upgraded_guest) = claimed.map_err(refused)?;
+        let update = self.begin_update(app, &localpart).await?;
         let (answer, device) = self.answer(app, &localpart);
         let text = serde_json::to_string(&answer).unwrap_or_default();
         let result = &attempt.completion.result;
@@ -49,10 +52,28 @@ impl FinalTransaction for AccountCreation<'_> {
             threepids: result.threepids.clone(),
             session: attempt.session_commit(app, &text),
             upgraded_guest,
+            homeserver: match update {
+                Some(_) => HomeserverState::Provisioning,
+                None => HomeserverState::NotProvisioned,
+            },
             ..NewAccount::new(localpart, AccountKind::User, app.clock.now())
         };
         let created = app.store.create_account(&account).await;
-        created.map_err(|error| self.operation_error(error))?;
+        match (created, update) {
+            (Ok(()), Some(update)) => homeserver::register(app, update, &account)
+                .await
+                .map_err(|error| OperationError::Refused(registration_error(error)))?,
+            (Ok(()), None) => {}
+            (Err(error), update) => {
+                match (update, &error) {
+                    // The account may have been created.
+                    (Some(update), CreateAccountError::Store(_)) => update.leave(None).await,
+                    (Some(update), _) => update.cancel().await,
+                    (None, _) => {}
+                }
+                return Err(self.operation_error(error));
+            }
+        }
         metrics::count(Metric::Registrations);
         metrics::user(&account.localpart);
         self.after_registration(app, &account).await;
@@ -76,6 +97,40 @@ impl AccountCreation<'_> {
             CreateAccountError::NameTaken
             | CreateAccountError::GuestChanged
             | CreateAccountError::Store(_) => OperationError::Refused(MatrixError::from(error)),
+        }
+    }
+
+    /// Begins the update of the user at the homeserver, if one is configured. Fails if the name is not free there
+    /// (HS-10).
+    async fn begin_update<'b>(
+        &self,
+        app: &'b App,
+        localpart: &Localpart,
+    ) -> Result<Option<Update<'b>>, OperationError> {
+        let Some(homeserver) = homeserver::of(app) else {
+            return Ok(None);
+        };
+        let update = homeserver.begin(localpart).await.map_err(refused)?;
+        let is_generated = matches!(self.name, Name::Generated);
+        if self.is_new_name && !is_generated {
+            return Ok(Some(update));
+        }
+        match homeserver::check_name(app, localpart).await {
+            Ok(()) => Ok(Some(update)),
+            // A concurrent duplicate of this request may have created the user. The transaction finds out.
+            Err(NameAtHomeserver::Name(_))
+                if !is_generated && has_account(app, localpart).await? =>
+            {
+                Ok(Some(update))
+            }
+            Err(error) => {
+                update.cancel().await;
+                match error {
+                    // The next attempt draws another name.
+                    NameAtHomeserver::Name(_) if is_generated => Err(OperationError::Conflict),
+                    error => Err(refused(error)),
+                }
+            }
         }
     }
 
@@ -123,4 +178,13 @@ impl AccountCreation<'_> {
             Box::pin(identity_servers::bind_validated(app, user, &requested)).await;
         }
     }
+}
+
+async fn has_account(app: &App, localpart: &Localpart) -> Result<bool, OperationError> {
+    let found = app.store.find_account(localpart).await;
+    Ok(found.map_err(OperationError::Store)?.is_some())
+}
+
+fn refused(error: impl Into<MatrixError>) -> OperationError {
+    OperationError::Refused(error.into())
 }

@@ -15,7 +15,7 @@ use crate::{
     captcha,
     clock::Clock,
     config::Config,
-    id_server_client,
+    homeserver_client, id_server_client,
     passwords::Hasher,
     rng::Rng,
     store::{AppservicesRow, RegistrationLookup, Store, StoreError},
@@ -36,6 +36,7 @@ pub struct App {
     pub hasher: Hasher,
     captcha_connector: OnceLock<SharedHttpConnector>,
     identity_client: OnceLock<id_server_client::Client>,
+    homeserver_client: OnceLock<homeserver_client::Client>,
     appservices: RwLock<Arc<Appservices>>,
     /// The time when the copy above was read, in milliseconds since the epoch.
     appservices_read: AtomicI64,
@@ -65,6 +66,7 @@ impl App {
             hasher: Hasher::new(config.passwords.clone()),
             captcha_connector: OnceLock::new(),
             identity_client: OnceLock::new(),
+            homeserver_client: OnceLock::new(),
             appservices: RwLock::default(),
             appservices_read: AtomicI64::new(i64::MIN),
             config,
@@ -88,6 +90,15 @@ impl App {
     pub fn identity_client(&self) -> &id_server_client::Client {
         self.identity_client
             .get_or_init(id_server_client::Client::default)
+    }
+
+    /// The client for the homeserver, created at its first use. `None` if no homeserver is configured.
+    pub fn homeserver_client(&self) -> Option<&homeserver_client::Client> {
+        let config = self.config.homeserver.as_ref()?;
+        let client = self
+            .homeserver_client
+            .get_or_init(|| homeserver_client::Client::new(config));
+        Some(client)
     }
 
     /// Whether the copy of the application services is out of date. The caller should then read them together

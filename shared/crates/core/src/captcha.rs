@@ -13,11 +13,12 @@ use aws_smithy_runtime_api::client::{
     http::{HttpConnector, HttpConnectorSettings, SharedHttpConnector},
     orchestrator::HttpRequest,
 };
-use aws_smithy_types::{body::SdkBody, byte_stream::ByteStream};
+use aws_smithy_types::body::SdkBody;
 use serde::Deserialize;
 
 use crate::{
     config::CaptchaConfig,
+    http_exchange,
     metrics::{self, Metric},
 };
 
@@ -171,14 +172,9 @@ async fn ask(
         .await
         .map_err(|_| provider("the connection failed"))?;
     let status = answer.status();
-    let mut body = ByteStream::new(answer.into_body());
-    let mut bytes = Vec::new();
-    while let Some(chunk) = body.next().await {
-        bytes.extend_from_slice(&chunk.map_err(|_| provider("the response broke off"))?);
-        if bytes.len() > MAX_ANSWER_BYTES {
-            return Err(provider("the response is too long"));
-        }
-    }
+    let bytes = http_exchange::read_body(answer, MAX_ANSWER_BYTES)
+        .await
+        .map_err(provider)?;
     // Some providers send error codes with a status that is not a success.
     let answer = serde_json::from_slice::<Answer>(&bytes);
     match answer {

@@ -13,12 +13,12 @@ use aws_smithy_http_client::{
 };
 use aws_smithy_runtime_api::client::{
     http::{HttpConnector, HttpConnectorSettings, SharedHttpConnector},
-    orchestrator::{HttpRequest, HttpResponse},
+    orchestrator::HttpRequest,
 };
-use aws_smithy_types::{body::SdkBody, byte_stream::ByteStream};
+use aws_smithy_types::body::SdkBody;
 use serde_json::{Map, Value};
 
-use crate::{id_server_name::TrustedServer, secrets::Secret};
+use crate::{http_exchange, id_server_name::TrustedServer, secrets::Secret};
 use resolver::PublicResolver;
 
 /// The timeout of a call, including the resolution of the name.
@@ -144,21 +144,9 @@ impl Client {
         let answer = connector.call(request).await;
         let answer = answer.map_err(|_| unreachable("the connection failed"))?;
         let status = answer.status().as_u16();
-        Ok((status, read(answer).await?))
+        let body = http_exchange::read_body(answer, MAX_ANSWER_BYTES).await;
+        Ok((status, body.map_err(unreachable)?))
     }
-}
-
-async fn read(answer: HttpResponse) -> Result<Vec<u8>, IdServerError> {
-    let unreachable = IdServerError::Unreachable;
-    let mut body = ByteStream::new(answer.into_body());
-    let mut bytes = Vec::new();
-    while let Some(chunk) = body.next().await {
-        bytes.extend_from_slice(&chunk.map_err(|_| unreachable("the response broke off"))?);
-        if bytes.len() > MAX_ANSWER_BYTES {
-            return Err(unreachable("the response is too long"));
-        }
-    }
-    Ok(bytes)
 }
 
 /// Parses a response. Old identity servers return errors with status 200 (IDS-09).

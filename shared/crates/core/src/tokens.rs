@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 pub use crate::secrets::TokenHash;
 pub use caller::{Caller, CallerError, as_user, identify};
 pub use charge::{TokenLimits, charge};
-pub use login::{Issued, Login, issue};
+pub use login::{Issued, Login, LoginError, issue, log_in};
 pub use pairs::RefreshToken;
 
 use self::pairs::Pair;

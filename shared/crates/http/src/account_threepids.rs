@@ -15,6 +15,7 @@ use crate::{
     app::App,
     callers,
     error::{ErrorCode, MatrixError, reject_as_error},
+    homeserver::{self, Change},
     http::{self, Request},
     ids::Localpart,
     limits::LimitError,
@@ -128,6 +129,24 @@ fn owner_of(caller: &Caller) -> Result<AccountOwner, MatrixError> {
 
 /// Removes a 3PID from the account of the caller. Succeeds without effect if the account does not have it.
 pub async fn remove(
+    app: &App,
+    request: &Request,
+    owner: AccountOwner,
+    threepid: &ThreePid,
+) -> Result<(), ThreePidError> {
+    let AccountOwner { localpart, account } = owner.clone();
+    let removed = try_remove(app, request, owner, threepid);
+    homeserver::carry_over(
+        app,
+        &localpart,
+        Some(&account),
+        Change::AccountChanged,
+        removed,
+    )
+    .await
+}
+
+async fn try_remove(
     app: &App,
     request: &Request,
     mut owner: AccountOwner,

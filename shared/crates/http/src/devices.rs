@@ -6,6 +6,7 @@ use ::http::StatusCode;
 use crate::{
     app::App,
     error::{ErrorCode, MatrixError, Rejection},
+    homeserver::{self, Change},
     http::{Body, Response},
     ids::{DeviceId, MAX_DISPLAY_NAME_CHARS},
     tokens::AuthenticationError,
@@ -54,12 +55,12 @@ pub async fn delete(
     // DynamoDB rejects a transaction that names an item twice.
     devices.sort();
     devices.dedup();
-    let user = match &protected.requester {
+    let (user, account) = match &protected.requester {
         Requester::Appservice { user, .. } => {
             app.store.delete_devices(user, &devices, None, None).await?;
             return Ok(Response::json_text(StatusCode::OK, DONE.to_owned()));
         }
-        Requester::User(caller) => caller.localpart.clone(),
+        Requester::User(caller) => (caller.localpart.clone(), caller.account.clone()),
         // Unreachable: both endpoints require an access token.
         Requester::Anonymous => return Err(AuthenticationError::Unknown.into()),
     };
@@ -71,5 +72,7 @@ pub async fn delete(
     let verified = completion.result.password.as_ref();
     let verified = verified.map(|verified| verified.password_changed_at);
     let write = |session| app.store.delete_devices(&user, &devices, verified, session);
-    protected.finish_with(app, completion, DONE, write).await
+    let deleted = protected.finish_with(app, completion, DONE, write);
+    let change = Change::DevicesDeleted(&devices);
+    homeserver::carry_over(app, &user, Some(&account), change, deleted).await
 }

@@ -19,6 +19,7 @@ pub(crate) use reject_as_error;
 
 mod challenge;
 mod conversions;
+mod homeserver;
 mod identity_servers;
 
 use std::{borrow::Cow, time::Duration};
@@ -26,6 +27,7 @@ use std::{borrow::Cow, time::Duration};
 use ::http::StatusCode;
 
 pub use challenge::{Challenge, StageError};
+pub use homeserver::registration_error;
 
 /// An errcode with its HTTP status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +44,8 @@ pub enum ErrorCode {
     Forbidden,
     /// `M_GUEST_ACCESS_FORBIDDEN`
     GuestAccessForbidden,
+    /// `M_UNKNOWN` while the homeserver does not respond
+    HomeserverUnavailable,
     /// `M_UNKNOWN` for a failed call to an identity server
     IdServer,
     /// `M_INVALID_PARAM`
@@ -129,9 +133,11 @@ impl ErrorCode {
             Self::TokenIncorrect => "M_TOKEN_INCORRECT",
             Self::TooLarge => "M_TOO_LARGE",
             Self::Unauthorized => "M_UNAUTHORIZED",
-            Self::Unknown | Self::UnknownLoginType | Self::UnknownSession | Self::IdServer => {
-                "M_UNKNOWN"
-            }
+            Self::Unknown
+            | Self::UnknownLoginType
+            | Self::UnknownSession
+            | Self::IdServer
+            | Self::HomeserverUnavailable => "M_UNKNOWN",
             Self::UnknownToken => "M_UNKNOWN_TOKEN",
             Self::StageNotNext | Self::UnknownPath | Self::WrongMethod => "M_UNRECOGNIZED",
             Self::UserInUse => "M_USER_IN_USE",
@@ -178,6 +184,7 @@ impl ErrorCode {
             Self::LimitExceeded => StatusCode::TOO_MANY_REQUESTS,
             Self::Unknown => StatusCode::INTERNAL_SERVER_ERROR,
             Self::IdServer => StatusCode::BAD_GATEWAY,
+            Self::HomeserverUnavailable => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! HTTP layer: requests, responses, Matrix errors, User-Interactive Authentication, HTML pages and the Lambda runtime.
 
 use gatehouse_core::{
-    accounts, app, captcha, config, identity_servers, key_ring, limits, passwords,
+    accounts, app, captcha, config, homeserver, identity_servers, key_ring, limits, passwords,
     security_notifications, threepid_validation, threepids, tokens,
 };
 use gatehouse_model::{

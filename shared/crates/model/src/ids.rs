@@ -74,6 +74,12 @@ impl Localpart {
         Ok(Self(name))
     }
 
+    /// The localpart of a complete user ID on `server`.
+    pub fn of_user_id(user_id: &str, server: &ServerName) -> Option<Self> {
+        let name = user_id.strip_prefix('@')?.strip_suffix(server.as_str())?;
+        Self::parse(name.strip_suffix(':')?, server).ok()
+    }
+
     /// A localpart from storage. Checks only the characters, because the localpart was parsed when it was
     /// created.
     pub fn stored(text: &str) -> Option<Self> {

@@ -17,6 +17,7 @@ mod device_list;
 mod devices;
 mod dynamodb;
 mod export;
+mod homeserver_updates;
 mod identity_bindings;
 mod imports;
 mod limits;
@@ -35,7 +36,8 @@ use std::sync::Arc;
 use aws_sdk_dynamodb::Client;
 
 pub use accounts::{
-    AccountKind, AccountRow, AccountStatus, KeptDevice, RegistrationFacts, RegistrationLookup,
+    AccountKind, AccountRow, AccountStatus, HomeserverState, KeptDevice, RegistrationFacts,
+    RegistrationLookup,
 };
 pub use appservices::AppservicesRow;
 pub use auth_lookup::{AttemptBuckets, AttemptFacts, CallerFacts, LoginFacts};
@@ -48,6 +50,7 @@ pub use conflict::{Attempt, retry_on_conflict};
 pub use device_list::{DevicePage, ListedDevice};
 pub use devices::{DeviceRow, NextPair, SaveDeviceError};
 pub use export::{BindingRecord, DeviceRecord, PasswordRecord, TermsRecord, UserRecord};
+pub use homeserver_updates::{PendingUpdate, UpdateLease, user_of_update};
 pub use identity_bindings::{IdentityBinding, RecordBindingError};
 pub use imports::{ExistingAccount, ImportAccountError, ImportedAccount};
 pub use limits::{GcraUpdate, LimitDecision};

@@ -215,7 +215,7 @@ pub const LIMITS: [LimitRow; 50] = [
     row(Limit::Notice, "notice", "account and kind of notification", (10, HOUR), "each password change that is not a password reset"),
     row(Limit::Reset, "reset", "address", (10, HOUR), "each password reset"),
     row(Limit::Addition, "addition", "account", (10, HOUR), "each 3PID that is added to an account"),
-    row(Limit::Read, "read", "network", (240, 0), "each `GET` of `/account/whoami`, `/capabilities`, `/devices`, `/devices/{deviceId}` and `/account/3pid`").every_millis(200),
+    row(Limit::Read, "read", "network", (240, 0), "each `GET` of `/account/whoami`, `/capabilities`, `/devices`, `/devices/{deviceId}` and `/account/3pid`; each registration of an application service that is forwarded to the homeserver").every_millis(200),
     row(Limit::TokenRead, "token-read", "access token", (300, 0), "the same requests").every_millis(100),
     row(Limit::TokenWrite, "token-write", "access token", (150, 0), "each request with an access token that is charged to `account`, and `POST /account/3pid/bind`, `POST /account/3pid/unbind`").every_millis(800),
     row(Limit::Logout, "logout", "network", (60, 2), "each `POST /logout` and `POST /logout/all`"),

@@ -107,13 +107,10 @@ pub async fn as_user(
     let server = &app.config.server_name;
     let own = appservice.sender_localpart();
     let name = match asserted {
-        None => Some(own),
-        Some(user_id) => user_id
-            .strip_prefix('@')
-            .and_then(|rest| rest.strip_suffix(server.as_str())?.strip_suffix(':')),
+        None => Localpart::parse(own, server).ok(),
+        Some(user_id) => Localpart::of_user_id(user_id, server),
     };
     let localpart = name
-        .and_then(|name| Localpart::parse(name, server).ok())
         .filter(|name| appservice.may_use(name, server))
         .ok_or(CallerError::NotItsUser)?;
     let is_own = localpart.as_str() == own;

@@ -8,8 +8,9 @@ use super::{Token, TokenKind};
 use crate::{
     app::App,
     clock::millis,
+    homeserver::{self, AddedDevice, Homeserver, UpdateError},
     ids::{DeviceId, Localpart},
-    store::NewDevice,
+    store::{AccountKind, AccountRow, NewDevice, SaveDeviceError, StoreError},
 };
 
 /// The properties of the new device.
@@ -71,4 +72,83 @@ pub fn issue(app: &App, localpart: &Localpart, login: &Login) -> (Issued, NewDev
         refresh_hash: refresh.map(|token| token.hash()),
     };
     (issued, device)
+}
+
+/// The reason why a login failed.
+#[derive(Debug, thiserror::Error)]
+pub enum LoginError {
+    /// The device was not written.
+    #[error(transparent)]
+    Device(#[from] SaveDeviceError),
+    /// The homeserver does not have the device.
+    #[error(transparent)]
+    Homeserver(#[from] UpdateError),
+}
+
+impl From<StoreError> for LoginError {
+    fn from(error: StoreError) -> Self {
+        Self::Device(error.into())
+    }
+}
+
+/// Writes a device with new tokens, and returns the members of the response (TOK-09). Fails if the account has changed
+/// since it was read. If a homeserver is configured, the device exists there before the tokens are returned (HS-11).
+pub async fn log_in(
+    app: &App,
+    user: &Localpart,
+    account: &AccountRow,
+    login: &Login,
+) -> Result<Issued, LoginError> {
+    let (issued, device) = issue(app, user, login);
+    let now = app.clock.now();
+    let save = app.store.save_device(user, &device, account.epoch, now);
+    // Users of application services are created at the homeserver by the application services themselves (HS-23).
+    match homeserver::of(app).filter(|_| account.kind == AccountKind::User) {
+        Some(homeserver) => {
+            let chosen = login.device_id.is_some();
+            log_in_at(app, homeserver, (user, account), &device, chosen, save).await?;
+        }
+        None => save.await?,
+    }
+    Ok(issued)
+}
+
+/// Writes the device with `save` and creates it at the homeserver. `chosen` is whether the client chose the device ID.
+async fn log_in_at(
+    app: &App,
+    homeserver: Homeserver<'_>,
+    (user, account): (&Localpart, &AccountRow),
+    device: &NewDevice,
+    chosen: bool,
+    save: impl Future<Output = Result<(), SaveDeviceError>>,
+) -> Result<(), LoginError> {
+    let update = homeserver.begin(user).await?;
+    if let Err(error) = save.await {
+        update.leave(None).await;
+        return Err(error.into());
+    }
+    // An existing device keeps its display name (REG-19).
+    let stored = if chosen {
+        app.store.find_device(user, &device.id).await?
+    } else {
+        None
+    };
+    let added = match &stored {
+        Some(stored) => AddedDevice {
+            id: &device.id,
+            display_name: stored.display_name.as_deref(),
+        },
+        None => AddedDevice::of(device),
+    };
+    let added = update.add_device(user, account, added).await;
+    if added.is_err() && !chosen {
+        // No client has the tokens. A device whose ID the client chose is kept, because it may have existed before the
+        // login, and the homeserver would delete its keys.
+        let store = &app.store;
+        let removed = store.remove_device(user, &device.id, &device.access_hash);
+        if let Err(error) = removed.await {
+            tracing::warn!(%error, "the device of a failed login was not deleted");
+        }
+    }
+    Ok(update.close(added).await?)
 }

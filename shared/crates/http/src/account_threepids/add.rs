@@ -5,6 +5,7 @@ use crate::{
     accounts::{AddThreePidError, MAX_THREEPIDS, NewThreePid},
     app::App,
     clock::Timestamp,
+    homeserver::{self, Change},
     http::Request,
     limits::{self, Limit},
     outbox::Notice,
@@ -78,7 +79,8 @@ pub async fn add(
     credentials: &ThreePidCreds,
     read: AddRead,
 ) -> Result<(), ThreePidError> {
-    retry_on_conflict(TRIES, read, |read, attempt| async move {
+    let AccountOwner { localpart, account } = read.owner.clone();
+    let added = retry_on_conflict(TRIES, read, |read, attempt| async move {
         Ok(match try_add(app, &read, None, None).await? {
             Added::Done => Attempt::Done(()),
             Added::Conflict => {
@@ -86,7 +88,14 @@ pub async fn add(
                 Attempt::Retry(again.await?)
             }
         })
-    })
+    });
+    homeserver::carry_over(
+        app,
+        &localpart,
+        Some(&account),
+        Change::AccountChanged,
+        added,
+    )
     .await
 }
 

@@ -45,6 +45,20 @@ pub enum AccountStatus {
     Deactivated,
 }
 
+/// Whether the homeserver has the account (HS-11, HS-12).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum HomeserverState {
+    /// The homeserver has never been asked to create it.
+    #[default]
+    NotProvisioned,
+    /// The homeserver may have been asked to create it. Its name was free there before.
+    Provisioning,
+    /// The homeserver has it.
+    Provisioned,
+    /// The homeserver has an account with this name that was not created by this server.
+    Foreign,
+}
+
 /// The device that a password change left logged in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeptDevice {
@@ -73,6 +87,10 @@ pub struct AccountRow {
     /// The number of additions and removals of 3PIDs. Each change is conditional on the number
     /// that was read.
     pub address_changes: i64,
+    /// Whether the homeserver has the account.
+    pub homeserver: HomeserverState,
+    /// Whether the user or the operator has requested erasure (DEACT-12).
+    pub is_erased: bool,
 }
 
 /// The rows to read before a registration.
@@ -122,6 +140,33 @@ impl AccountStatus {
     }
 }
 
+impl HomeserverState {
+    const ALL: [Self; 4] = [
+        Self::NotProvisioned,
+        Self::Provisioning,
+        Self::Provisioned,
+        Self::Foreign,
+    ];
+
+    /// The stored value.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NotProvisioned => "none",
+            Self::Provisioning => "provisioning",
+            Self::Provisioned => "provisioned",
+            Self::Foreign => "foreign",
+        }
+    }
+
+    pub(super) fn read(row: &Row) -> Result<Self, StoreError> {
+        let Some(name) = row.text_if("upstream")? else {
+            return Ok(Self::default());
+        };
+        let found = Self::ALL.into_iter().find(|own| own.as_str() == name);
+        found.ok_or_else(|| row.corrupt("upstream"))
+    }
+}
+
 impl AccountKind {
     /// The stored value.
     pub const fn as_str(self) -> &'static str {
@@ -157,6 +202,8 @@ impl AccountRow {
             proofs_not_before: row.time_if("proofs_not_before")?.unwrap_or_default(),
             reset_at: row.time_if("reset_at")?.unwrap_or_default(),
             address_changes: row.number_if("address_changes")?.unwrap_or_default(),
+            homeserver: HomeserverState::read(row)?,
+            is_erased: row.time_if("erased")?.is_some(),
         })
     }
 
@@ -235,7 +282,7 @@ impl Store {
                     .text("kind", new.kind.as_str())
                     .number("epoch", FIRST_EPOCH)
                     .number("created", new.created.0)
-                    .text("upstream", "none"),
+                    .text("upstream", new.homeserver.as_str()),
                 Some("attribute_not_exists(pk)"),
             ),
             // GUEST-08: the username stays, and the new epoch invalidates all tokens of the guest.

@@ -10,7 +10,7 @@ pub use threepids::{
     AddThreePidError, MAX_THREEPIDS, NewThreePid, RemoveThreePidError, RemovedThreePid,
 };
 
-use super::{AccountKind, SessionCommit, StoreError, TokenUse};
+use super::{AccountKind, HomeserverState, SessionCommit, StoreError, TokenUse};
 use crate::{
     clock::Timestamp,
     ids::{DeviceId, Localpart},
@@ -43,6 +43,8 @@ pub struct NewAccount {
     pub session: Option<SessionCommit>,
     /// The epoch of the guest account that becomes the account of this user (GUEST-08).
     pub upgraded_guest: Option<i64>,
+    /// Whether the homeserver is about to be asked to create the account.
+    pub homeserver: HomeserverState,
 }
 
 impl NewAccount {
@@ -59,6 +61,7 @@ impl NewAccount {
             threepids: Vec::new(),
             session: None,
             upgraded_guest: None,
+            homeserver: HomeserverState::NotProvisioned,
         }
     }
 }

@@ -180,13 +180,23 @@ impl Store {
         now: Timestamp,
         page: Option<DuePage>,
     ) -> Result<DueMessages, StoreError> {
+        self.due_rows(DUE, now, page).await
+    }
+
+    /// Like [`due_messages`](Self::due_messages), for a partition of the index.
+    pub(super) async fn due_rows(
+        &self,
+        partition: &str,
+        now: Timestamp,
+        page: Option<DuePage>,
+    ) -> Result<DueMessages, StoreError> {
         let request = self
             .client
             .query()
             .table_name(&self.outbox)
             .index_name(DUE)
             .key_condition_expression("due = :due AND due_at <= :now")
-            .expression_attribute_values(":due", text(DUE))
+            .expression_attribute_values(":due", text(partition))
             .expression_attribute_values(":now", number(now.0))
             .set_exclusive_start_key(page.map(|DuePage(key)| key))
             .limit(PAGE);

@@ -9,7 +9,9 @@ use super::ProtectedRequest;
 use crate::{
     app::App,
     error::{ErrorCode, MatrixError, Rejection},
+    homeserver,
     http::Response,
+    ids::Localpart,
     secrets::Secret,
     store::{CallerFacts, SessionRow},
     tokens::{self, AuthenticationError},
@@ -36,6 +38,8 @@ pub(super) enum Replayed {
 #[derive(Default, Deserialize)]
 struct IssuedToken {
     access_token: Option<String>,
+    /// In the response to a registration.
+    user_id: Option<String>,
 }
 
 impl ProtectedRequest {
@@ -93,6 +97,15 @@ impl ProtectedRequest {
                 Err(AuthenticationError::Store(error)) => return Err(error.into()),
                 Err(_) => return Ok(Replayed::Over),
             }
+        }
+        // HS-13: the homeserver may not have responded when the account was created.
+        let server = &app.config.server_name;
+        let registered = issued.user_id.as_deref();
+        let registered = registered.and_then(|user| Localpart::of_user_id(user, server));
+        if let Some(user) = registered
+            && !homeserver::complete_registration(app, &user).await?
+        {
+            return Ok(Replayed::Over);
         }
         Ok(Replayed::Answer(replayed_answer(text)))
     }

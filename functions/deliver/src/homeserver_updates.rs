@@ -1,0 +1,59 @@
+//! The updates of users at the homeserver that a request could not make (HS-15).
+
+use futures_util::{StreamExt, stream};
+use shared::{
+    app::App,
+    homeserver::{self, Homeserver, RetryOutcome},
+    ids::Localpart,
+    store::user_of_update,
+};
+
+use crate::{MAX_PAGES, dispatcher::Dispatcher};
+
+/// The number of users that are updated concurrently.
+const CONCURRENCY: usize = 8;
+
+/// Updates the users whose update is due, page by page. Stops when the homeserver does not respond: the next scheduled
+/// event tries again.
+pub(crate) async fn update_due(app: &App, dispatcher: &Dispatcher<'_>) {
+    let Some(homeserver) = homeserver::of(app) else {
+        return;
+    };
+    let mut page = None;
+    for _ in 0..MAX_PAGES {
+        let due = match app.store.due_updates(app.clock.now(), page).await {
+            Ok(due) => due,
+            Err(error) => {
+                tracing::error!(%error, "the pending updates of the homeserver could not be read; the schedule will try again");
+                return;
+            }
+        };
+        let responds = stream::iter(due.ids)
+            .map(|id| update(homeserver, id, dispatcher))
+            .buffer_unordered(CONCURRENCY)
+            .all(|responds| std::future::ready(responds))
+            .await;
+        page = due.next;
+        if !responds || page.is_none() {
+            return;
+        }
+    }
+}
+
+/// Returns `false` if no further update should be tried.
+async fn update(homeserver: Homeserver<'_>, id: String, dispatcher: &Dispatcher<'_>) -> bool {
+    if dispatcher.is_late() {
+        return false;
+    }
+    let Some(user) = user_of_update(&id).and_then(Localpart::stored) else {
+        return true;
+    };
+    match homeserver.retry(&user).await {
+        Ok(RetryOutcome::Done | RetryOutcome::Skipped | RetryOutcome::Rejected) => true,
+        Ok(RetryOutcome::Unavailable) => false,
+        Err(error) => {
+            tracing::error!(%error, "an update of the homeserver failed; the schedule will try again");
+            true
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! The registration of a user at the homeserver (HS-11 to HS-13).
+
+use super::{AddedDevice, Homeserver, Update, UpdateError};
+use crate::{
+    accounts::{ChangeAccountError, Deactivation, NewAccount},
+    app::App,
+    homeserver_client::{Existence, HomeserverError},
+    ids::Localpart,
+    outbox::NewMessage,
+    store::{AccountStatus, HomeserverState},
+    threepid::Medium,
+};
+
+/// Creates the user of an account that has just been created, and its device. If the homeserver has a user with this
+/// name, that user belongs to somebody else: the new account is deactivated, and the error is [`UpdateError::Foreign`]
+/// (HS-12). After any other error, the update is left for later.
+pub async fn register(
+    app: &App,
+    update: Update<'_>,
+    account: &NewAccount,
+) -> Result<(), UpdateError> {
+    let created = update
+        .require(update.homeserver.create_new_user(account))
+        .await;
+    if let Err(UpdateError::Foreign) = created
+        && let Err(error) = undo(app, account).await
+    {
+        let user = account.localpart.as_str();
+        tracing::error!(user, %error, "the homeserver has this name; deactivate the account with the admin CLI");
+    }
+    update.close(created).await
+}
+
+async fn undo(app: &App, account: &NewAccount) -> Result<(), ChangeAccountError> {
+    let user = &account.localpart;
+    let Some(row) = app.store.find_account(user).await? else {
+        return Ok(());
+    };
+    let threepids = account.threepids.iter();
+    let deactivation = Deactivation {
+        user: user.clone(),
+        account: row,
+        known: None,
+        addresses: threepids.map(|own| own.threepid.clone()).collect(),
+        erase: false,
+        messages: vec![NewMessage::purge(user, app.clock.now(), &*app.rng)],
+        now: app.clock.now(),
+    };
+    app.store.deactivate(&deactivation, None).await
+}
+
+/// Completes the registration of a user whose stored response is about to be repeated (HS-13). Returns `false` if the
+/// account is no longer usable.
+pub async fn complete_registration(app: &App, user: &Localpart) -> Result<bool, UpdateError> {
+    let Some(homeserver) = super::of(app) else {
+        return Ok(true);
+    };
+    let account = app.store.find_account(user).await?;
+    let Some(account) = account.filter(|account| account.status != AccountStatus::Deactivated)
+    else {
+        return Ok(false);
+    };
+    if account.homeserver == HomeserverState::Provisioned
+        && app.store.find_update(user).await?.is_none()
+    {
+        return Ok(true);
+    }
+    let update = homeserver.begin(user).await?;
+    match update.require(update.homeserver.synchronise(user)).await {
+        Ok(()) => {
+            update.end().await?;
+            Ok(true)
+        }
+        Err(UpdateError::Foreign) => {
+            update.end().await?;
+            Ok(false)
+        }
+        Err(error) => {
+            update.leave(None).await;
+            Err(error)
+        }
+    }
+}
+
+impl Homeserver<'_> {
+    async fn create_new_user(self, account: &NewAccount) -> Result<(), UpdateError> {
+        let user = &account.localpart;
+        let from = [HomeserverState::Provisioning];
+        if self.client.create_user(user).await? != Existence::Created {
+            let foreign = self
+                .store
+                .set_homeserver_state(user, &from, HomeserverState::Foreign);
+            foreign.await?;
+            return Err(UpdateError::Foreign);
+        }
+        let provisioned =
+            self.store
+                .set_homeserver_state(user, &from, HomeserverState::Provisioned);
+        let (recorded, completed) = tokio::join!(provisioned, self.complete_user(account));
+        recorded?;
+        Ok(completed?)
+    }
+
+    /// Creates the device, and sets the e-mail addresses. They are not set by the call that creates the user, because
+    /// it would replace those of an account that belongs to somebody else.
+    async fn complete_user(self, account: &NewAccount) -> Result<(), HomeserverError> {
+        let user = &account.localpart;
+        let threepids = account.threepids.iter().map(|own| &own.threepid);
+        let emails = threepids.filter(|threepid| threepid.medium == Medium::Email);
+        let emails: Vec<_> = emails.map(|threepid| threepid.address.clone()).collect();
+        if !emails.is_empty() {
+            self.client.update_user(user, &emails, false).await?;
+        }
+        if let Some(device) = &account.device {
+            self.upsert(user, AddedDevice::of(device)).await?;
+        }
+        Ok(())
+    }
+}
