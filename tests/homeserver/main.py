@@ -8,10 +8,13 @@ import time
 import traceback
 
 import test_account  # noqa: F401
+import test_faults  # noqa: F401
 import test_js  # noqa: F401
+import test_link  # noqa: F401
 import test_nio  # noqa: F401
 import test_outage  # noqa: F401
 import test_routes  # noqa: F401
+import test_values  # noqa: F401
 from registry import TESTS
 from servers import Servers
 

@@ -190,3 +190,70 @@ async def same_name(servers):
             response.error(400, "M_USER_IN_USE")
     device = winners[0].body["device_id"]
     assert list(servers.synapse.devices("contested")) == [device]
+
+
+@test("HS-04 a suspended account has no valid token at Synapse, and gets one again")
+async def suspension(servers):
+    login = await sign_up(servers, "suspended")
+    servers.gatehouse.admin("users", "suspend", "suspended")
+    (await login.whoami()).error(401, "M_UNKNOWN_TOKEN")
+    servers.gatehouse.admin("users", "unsuspend", "suspended")
+    await (await log_in(servers, "suspended")).assert_usable()
+
+
+@test("HS-15 HS-19 a password reset and a deactivation by the operator reach Synapse")
+async def operator(servers):
+    login, other = await sign_up(servers, "operated"), await log_in(servers, "operated")
+    await login.assert_usable()
+    servers.gatehouse.admin("users", "reset-password", "operated")
+
+    async def has_no_device():
+        return servers.synapse.devices("operated") == {}
+
+    await servers.gatehouse.advance(60)
+    await eventually("end of the devices at Synapse", has_no_device)
+    for old in (login, other):
+        (await old.whoami()).error(401, "M_UNKNOWN_TOKEN")
+    servers.gatehouse.admin("users", "deactivate", "operated", "--yes")
+
+    async def is_deactivated():
+        return (await servers.synapse.query_user("operated"))["is_deactivated"]
+
+    await servers.gatehouse.advance(60)
+    await eventually("deactivation at Synapse", is_deactivated)
+
+
+@test("HS-14 a deactivation with erasure leaves the rooms, and Synapse erases the user")
+async def erasure(servers):
+    login, guest = await sign_up(servers, "erased"), await sign_up(servers, "witness")
+    room = (await login.send("POST", "/createRoom", {"preset": "public_chat"})).ok()["room_id"]
+    (await guest.send("POST", f"/join/{room}", {})).ok()
+    (await login.send("POST", "/account/deactivate", {"auth": password_auth("erased"), "erase": True})).ok()
+
+    async def has_left():
+        members = (await guest.send("GET", f"/rooms/{room}/joined_members")).ok()
+        return list(members["joined"]) == [guest.user_id]
+
+    await eventually("departure from the room", has_left)
+    assert servers.synapse.rows("SELECT user_id FROM erased_users") == [(login.user_id,)]
+
+
+@test("HS-11 a sign-up with inhibit_login makes a user at Synapse, and a later login its first device")
+async def without_login(servers):
+    body = {"username": "no-login", "password": PASSWORD, "auth": {"type": "m.login.dummy"}, "inhibit_login": True}
+    response = (await send(servers, "POST", "/register", body)).ok()
+    assert "access_token" not in response, response
+    assert (await servers.synapse.query_user("no-login"))["user_id"] == response["user_id"]
+    assert servers.synapse.devices("no-login") == {}
+    await (await log_in(servers, "no-login")).assert_usable()
+
+
+@test("HS-14 a user with many devices deletes all others at once")
+async def many_devices(servers):
+    login = await sign_up(servers, "many")
+    others = [await log_in(servers, "many") for _ in range(12)]
+    await others[0].assert_usable()
+    body = {"devices": [other.device for other in others], "auth": password_auth("many")}
+    (await login.send("POST", "/delete_devices", body)).ok()
+    await others[0].assert_ended()
+    assert list(servers.synapse.devices("many")) == [login.device]

@@ -81,8 +81,9 @@ async def devices(servers):
 
 @test("HS-14 matrix-nio: logout ends one token at Synapse, and logout of all devices every token")
 async def logout(servers):
-    async with client(servers) as first, client(servers, "nio-dave") as second, client(servers, "nio-dave") as third:
-        await sign_up(first, "nio-dave")
+    name = "nio-dave"
+    async with client(servers, name) as first, client(servers, name) as second, client(servers, name) as third:
+        await sign_up(first, name)
         logins = [account(servers, first)]
         for connection in (second, third):
             await connection.login(PASSWORD)
@@ -95,6 +96,7 @@ async def logout(servers):
         assert isinstance(await second.logout(all_devices=True), nio.LogoutResponse)
         for login in logins[:2]:
             await login.assert_ended()
-        assert servers.synapse.devices("nio-dave") == {}
-        assert isinstance(await first.login(PASSWORD), nio.LoginResponse)
+        assert servers.synapse.devices(name) == {}
+        response = await first.login(PASSWORD)
+        assert isinstance(response, nio.LoginResponse), response
         await account(servers, first).assert_usable()
