@@ -52,6 +52,10 @@ test-browser *ARGS:
 test-clients *ARGS:
     tests/clients/run {{ ARGS }}
 
+# Test with Synapse behind Gatehouse; `just test-homeserver --serve` keeps both running for a client such as Element
+test-homeserver *ARGS:
+    tests/homeserver/run {{ ARGS }}
+
 # Test the handlers with DynamoDB Local and moto
 test-dynamodb *ARGS:
     tests/dynamodb-compat/run {{ ARGS }}

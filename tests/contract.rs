@@ -6,6 +6,7 @@ mod errcodes;
 mod events;
 pub(crate) mod files;
 mod generated;
+mod homeserver_routes;
 mod incidents;
 mod layering;
 mod observability;

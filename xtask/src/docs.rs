@@ -40,20 +40,29 @@ pub(crate) fn pages(root: &Path, functions: &[Function]) -> Result<Vec<File>> {
             text: page,
         });
     }
-    pages.push(operations(root, functions)?);
+    pages.push(homeserver(root, functions)?);
     Ok(pages)
 }
 
-/// The page with the snippets for nginx and Caddy. Only the lines with the forwarded paths are generated.
-fn operations(root: &Path, functions: &[Function]) -> Result<File> {
-    let path = "docs/operations.md";
+/// The page with the configurations of reverse proxies. Only their lines with the forwarded paths are generated.
+fn homeserver(root: &Path, functions: &[Function]) -> Result<File> {
+    let path = "docs/homeserver.md";
     let lines = [
         (proxy::NGINX, proxy::nginx_location(functions)),
         (proxy::CADDY, proxy::caddy_matcher(functions)),
+        (proxy::TRAEFIK, proxy::traefik_rule(functions)),
     ];
     let page = files::read(root, path)?;
     let page = lines.iter().try_fold(page, |page, (start, line)| {
         text::replace_line(&page, start, line)
+    });
+    let lists = [
+        ("rules.txt", "RULES", proxy::load_balancer_rules(functions)),
+        ("patterns.txt", "PATTERNS", proxy::patterns(functions)),
+    ];
+    let page = lists.iter().try_fold(page?, |page, (file, end, list)| {
+        let begin = format!("cat >{file} <<'{end}'");
+        text::replace_block(&page, &begin, end, list)
     });
     Ok(File {
         path: path.to_owned(),

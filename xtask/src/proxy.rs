@@ -1,4 +1,5 @@
-//! The regular expression with which a reverse proxy in front of a homeserver selects the paths that it forwards.
+//! The paths that a reverse proxy in front of a homeserver forwards to this service: as a regular expression, and as
+//! patterns with wildcards for the proxies that have no regular expressions.
 //!
 //! A path is a branch of a tree of segments, and equal subtrees are written once. An output of CloudFormation has at
 //! most 1,024 characters, which a plain alternation of all paths would exceed.
@@ -6,6 +7,15 @@
 use std::collections::BTreeMap;
 
 use crate::declaration::Function;
+
+/// The start of every value of a parameter. The homeserver serves the fallback pages of other stages (`m.oauth`).
+const STARTS: [(&str, &str); 1] = [("{type}", "m.login.")];
+
+/// An AWS load balancer takes at most five values for a rule, and at most three for a condition.
+const VALUES_OF_A_RULE: usize = 3;
+
+/// An AWS load balancer takes at most this number of wildcards for a rule.
+const WILDCARDS_OF_A_RULE: usize = 5;
 
 /// The segments below a path, and whether a path ends here.
 #[derive(Debug, Default)]
@@ -56,15 +66,21 @@ impl Node {
     }
 }
 
+/// The start of the values of a parameter. `None` for a segment that is not a parameter.
+fn parameter_start(segment: &str) -> Option<&'static str> {
+    segment.starts_with('{').then(|| {
+        let known = STARTS.iter().find(|(name, _)| *name == segment);
+        known.map_or("", |(_, start)| *start)
+    })
+}
+
 /// A parameter at the end of a path may contain a slash, because nginx and Caddy match the decoded path.
 fn segment_expression(segment: &str, below: &Node) -> String {
-    if !segment.starts_with('{') {
-        return segment.replace('.', "\\.");
-    }
-    if below.children.is_empty() {
-        ".+".to_owned()
-    } else {
-        "[^/]+".to_owned()
+    let escaped = |text: &str| text.replace('.', "\\.");
+    match parameter_start(segment) {
+        None => escaped(segment),
+        Some(start) if below.children.is_empty() => escaped(start) + ".+",
+        Some(start) => escaped(start) + "[^/]+",
     }
 }
 
@@ -76,13 +92,54 @@ fn expression<'a>(paths: impl IntoIterator<Item = &'a str>) -> String {
     format!("^{}$", tree.expression())
 }
 
+/// The functions whose paths a reverse proxy forwards.
+fn forwarded(functions: &[Function]) -> impl Iterator<Item = &Function> {
+    functions.iter().filter(|function| function.reverse_proxy)
+}
+
 /// The expression for every path that a reverse proxy forwards.
-fn forwarded(functions: &[Function]) -> String {
-    let functions = functions.iter().filter(|function| function.reverse_proxy);
-    let paths: Vec<String> = functions
+fn forwarded_expression(functions: &[Function]) -> String {
+    let paths: Vec<String> = forwarded(functions)
         .flat_map(|function| function.paths().map(|(path, _)| path))
         .collect();
     expression(paths.iter().map(String::as_str))
+}
+
+/// A pattern for every path that a reverse proxy forwards, sorted.
+pub(crate) fn patterns(functions: &[Function]) -> Vec<String> {
+    let routes = forwarded(functions).flat_map(|function| &function.routes);
+    let mut patterns: Vec<String> = routes
+        .map(|route| pattern(&route.wildcard_path()))
+        .collect();
+    patterns.sort_unstable();
+    patterns
+}
+
+/// A path with a wildcard in place of each parameter.
+fn pattern(path: &str) -> String {
+    let segments = path.split('/').map(|segment| {
+        let start = parameter_start(segment).map(|start| format!("{start}*"));
+        start.unwrap_or_else(|| segment.to_owned())
+    });
+    segments.collect::<Vec<_>>().join("/")
+}
+
+/// The rules of an AWS load balancer, one on each line: the patterns of the rule, separated by commas.
+pub(crate) fn load_balancer_rules(functions: &[Function]) -> Vec<String> {
+    let wildcards = |pattern: &str| pattern.matches(['*', '?']).count();
+    let mut rules: Vec<String> = Vec::new();
+    for pattern in patterns(functions) {
+        match rules.last_mut() {
+            Some(rule)
+                if rule.split(',').count() < VALUES_OF_A_RULE
+                    && wildcards(rule) + wildcards(&pattern) <= WILDCARDS_OF_A_RULE =>
+            {
+                *rule = format!("{rule},{pattern}");
+            }
+            _ => rules.push(pattern),
+        }
+    }
+    rules
 }
 
 /// The start of the line of nginx.
@@ -91,14 +148,22 @@ pub(crate) const NGINX: &str = "location ~ \"";
 /// The start of the line of Caddy.
 pub(crate) const CADDY: &str = "@gatehouse path_regexp ";
 
+/// The start of the line of Traefik.
+pub(crate) const TRAEFIK: &str = "rule: Host(`matrix.example.org`) && PathRegexp(`";
+
 /// The line that opens the location of nginx.
 pub(crate) fn nginx_location(functions: &[Function]) -> String {
-    format!("{NGINX}{}\" {{", forwarded(functions))
+    format!("{NGINX}{}\" {{", forwarded_expression(functions))
 }
 
 /// The line of Caddy that names the paths.
 pub(crate) fn caddy_matcher(functions: &[Function]) -> String {
-    format!("{CADDY}{}", forwarded(functions))
+    format!("{CADDY}{}", forwarded_expression(functions))
+}
+
+/// The line of Traefik with the rule of the router.
+pub(crate) fn traefik_rule(functions: &[Function]) -> String {
+    format!("{TRAEFIK}{}`)", forwarded_expression(functions))
 }
 
 #[cfg(test)]
@@ -120,6 +185,16 @@ mod tests {
         ];
         assert_eq!(expression(paths), "^/((r0|v3)/a(/(b|c)/x\\.y)?|v1/z)$");
         assert_eq!(expression(["/a", "/b", "/c/d"]), "^/(a|b|c/d)$");
+    }
+
+    #[test]
+    fn a_stage_with_a_fallback_page_starts_like_ours() {
+        assert_eq!(
+            expression(["/auth/{type}/web"]),
+            "^/auth/m\\.login\\.[^/]+/web$"
+        );
+        assert_eq!(pattern("/auth/{type}/web"), "/auth/m.login.*/web");
+        assert_eq!(pattern("/devices/{id}"), "/devices/*");
     }
 
     #[test]

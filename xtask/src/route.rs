@@ -33,6 +33,12 @@ impl Route {
             versions.iter().all(is_version),
             "`{line}` has something else between the versions and the path"
         );
+        ensure!(
+            versions
+                .iter()
+                .all(|version| version.len() == versions[0].len()),
+            "`{line}` has versions of different lengths, which no pattern of a proxy matches"
+        );
         ensure!(!words.is_empty(), "`{line}` has no method");
         for method in &words {
             ensure!(
@@ -66,6 +72,15 @@ impl Route {
         versions
             .map(|version| format!("/_matrix/client/{version}{}", self.path))
             .collect()
+    }
+
+    /// The path as a pattern in which `*` is any text and `?` is any character. `??` stands for several versions.
+    pub(crate) fn wildcard_path(&self) -> String {
+        let versions = self.versions.as_slice();
+        match versions {
+            [] | [_] => self.paths().concat(),
+            [first, ..] => format!("/_matrix/client/{}{}", "?".repeat(first.len()), self.path),
+        }
     }
 
     /// Whether this is the route for all paths and methods without another route.
@@ -132,6 +147,10 @@ mod tests {
                 "/_matrix/client/v3/devices/{deviceId}"
             ]
         );
+        assert_eq!(
+            route.wildcard_path(),
+            "/_matrix/client/??/devices/{deviceId}"
+        );
         assert_eq!(route.to_string(), "GET, PUT and DELETE /devices/{deviceId}");
         assert_eq!(route.short(), "GET, PUT, DELETE /devices/{deviceId}");
         assert_eq!(parameters("/a/{b}/c/{d}").collect::<Vec<_>>(), ["b", "d"]);
@@ -141,6 +160,7 @@ mod tests {
     fn a_path_without_versions_is_whole() {
         let route = Route::parse("GET /_matrix/client/versions").unwrap();
         assert_eq!(route.paths(), ["/_matrix/client/versions"]);
+        assert_eq!(route.wildcard_path(), "/_matrix/client/versions");
         assert_eq!(route.to_string(), "GET /versions");
         assert_eq!(route.short(), "GET /_matrix/client/versions");
         let fallback = Route::parse("ANY /{proxy+}").unwrap();
@@ -158,6 +178,7 @@ mod tests {
             "GET v3 x /x",
             "GET v3",
             "GET  /x",
+            "GET v3 v10 /x",
         ] {
             assert!(Route::parse(line).is_err(), "{line}");
         }

@@ -1,0 +1,54 @@
+"""Gatehouse as `cargo run` starts it."""
+
+import json
+import re
+import subprocess
+
+from processes import BUILDS, Process, request
+
+
+class Gatehouse(Process):
+    """One `gatehouse-local` process. Its data directory survives a restart."""
+
+    name = "gatehouse"
+
+    def __init__(self, directory, port, **settings):
+        super().__init__(directory, port)
+        self.settings = settings
+
+    def command(self):
+        return [BUILDS / "gatehouse-local", "--listen", f"127.0.0.1:{self.port}", "--data", self.directory / "data"]
+
+    def environment(self):
+        # A cheap password hash and no rate limits: the tests come from one address.
+        fast = {"GATEHOUSE_ARGON2": "m=8,t=1,p=1", "GATEHOUSE_LIMITS": "off"}
+        settings = {f"GATEHOUSE_{name}": value for name, value in self.settings.items()}
+        return {**super().environment(), **fast, **settings}
+
+    def stop(self, seconds=20):
+        """Ends the process, and asserts that it has logged no error except responses during an outage of Synapse."""
+        code = super().stop(seconds)
+        faults = [line for line in re.findall(r".*(?:panicked| ERROR ).*", self.log()) if " 503 M_UNKNOWN" not in line]
+        assert code == 0 and not faults, f"Gatehouse ended with {code}: {faults}"
+        return code
+
+    def requests(self):
+        """Method, path and status of each request so far."""
+        return re.findall(r"^\S+ (?:ERROR )?([A-Z]+) (\S+) (\d{3})\b", self.log(), re.MULTILINE)
+
+    def introspections(self):
+        """The number of introspections so far."""
+        return sum(path == "/oauth2/introspect" for _, path, _ in self.requests())
+
+    def admin(self, *arguments):
+        """Runs the admin CLI with the environment that `/_local/env` prints."""
+        script = f'eval "$(curl --silent --fail {self.url}/_local/env)"; exec "$0" --json "$@"'
+        command = ["bash", "-c", script, BUILDS / "gatehouse-admin", *arguments]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, f"{arguments}: {done.stderr}"
+        return json.loads(done.stdout)
+
+    async def advance(self, seconds):
+        """Moves the clock. Work that is then due has been done when this returns."""
+        response = await request("POST", f"{self.url}/_local/clock", {"advance_seconds": seconds})
+        response.ok()
