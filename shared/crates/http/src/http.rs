@@ -73,6 +73,8 @@ pub struct Response {
     pub location: Option<String>,
     /// The value of the `Allow` header of a 405 response.
     pub allow: Option<&'static str>,
+    /// Whether the response has the header `WWW-Authenticate: Bearer`.
+    pub requires_bearer: bool,
 }
 
 impl Response {
@@ -91,6 +93,7 @@ impl Response {
             retry_after: None,
             location: None,
             allow: None,
+            requires_bearer: false,
         }
     }
 
@@ -120,6 +123,9 @@ impl Response {
         }
         if let Some(methods) = self.allow {
             headers.push(("allow", methods.to_owned()));
+        }
+        if self.requires_bearer {
+            headers.push(("www-authenticate", "Bearer".to_owned()));
         }
         if let Some(seconds) = self.retry_after {
             headers.push(("retry-after", seconds.to_string()));
