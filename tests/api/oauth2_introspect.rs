@@ -1,5 +1,7 @@
 //! `POST /oauth2/introspect`.
 
+mod discovery;
+
 use std::time::Duration;
 
 use gatehouse_local::dynamodb::proxy::{Fault, FaultKind};

@@ -131,6 +131,10 @@ class Scenario:
         # The API and the function URL have events of different versions.
         for event in ["oauth2-introspect", "oauth2-introspect-url"]:
             self.invoke(event).assert_json(200, active=True, username="alice", device_id="PHONE")
+        path = "/.well-known/openid-configuration"
+        context = {"http": {"method": "GET", "path": path}, "stage": "$default"}
+        discovery = self.invoke("oauth2-introspect-url", b"", rawPath=path, requestContext=context)
+        discovery.assert_json(200, issuer="https://matrix.example.org/")
 
     def registration_with_email(self):
         """Bob registers with a mail that the stream event sends, and validates a phone number by text message."""

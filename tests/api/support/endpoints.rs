@@ -47,6 +47,7 @@ pub(crate) const ENDPOINTS: &[(&str, &[&str])] = &[
     ("/_matrix/client/r0/logout/all", &["POST"]),
     ("/_matrix/client/v3/logout/all", &["POST"]),
     ("/oauth2/introspect", &["POST"]),
+    ("/.well-known/openid-configuration", &["GET"]),
     ("/_matrix/client/r0/refresh", &["POST"]),
     ("/_matrix/client/v3/refresh", &["POST"]),
     ("/_matrix/client/r0/register", &["POST"]),
@@ -73,6 +74,7 @@ pub(crate) const WITHOUT_LIMIT: &[(&str, &[&str])] = &[
     ("/_matrix/client/r0/login", &["GET"]),
     ("/_matrix/client/v3/login", &["GET"]),
     ("/oauth2/introspect", &["POST"]),
+    ("/.well-known/openid-configuration", &["GET"]),
     ("/_matrix/client/versions", &["GET"]),
     ("/.well-known/matrix/client", &["GET"]),
 ];

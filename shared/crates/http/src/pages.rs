@@ -147,6 +147,7 @@ pub fn html(status: StatusCode, page: &impl Template, allowed: Allowed<'_>) -> R
         location: None,
         allow: None,
         requires_bearer: false,
+        max_age: None,
     }
 }
 

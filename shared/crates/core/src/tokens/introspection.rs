@@ -7,9 +7,8 @@ use crate::{
     store::{AccountStatus, StoreError},
 };
 
-/// The session of an active access token. Returns `None` for every other text (HS-04): also for refresh tokens, for
-/// tokens of application services, which authenticate at the homeserver itself, and for tokens of guests, whom the
-/// homeserver does not know (HS-23).
+/// The session of an active access token. Returns `None` for every other text (HS-04). A refresh token authenticates no
+/// request, application services authenticate at the homeserver itself, and the homeserver has no guests (HS-23).
 ///
 /// A malformed token causes no read (HS-03). The first introspection of a new token is its first use, because a client
 /// of a homeserver may use the token there only (HS-07).
