@@ -7,6 +7,7 @@ mod captcha;
 mod checks;
 mod clock;
 mod connection;
+mod homeserver;
 mod keys;
 mod mail;
 mod settings;
@@ -40,6 +41,7 @@ pub(crate) async fn run(admin: &Admin) -> anyhow::Result<Report> {
             results.add(keys::check(admin).await)?;
             results.add(mail::check(admin).await)?;
             results.add(sms::check(admin).await)?;
+            results.add(homeserver::check(admin).await)?;
             results.add(sms_countries::check(admin).await)?;
         }
     }

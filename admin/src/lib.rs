@@ -10,6 +10,7 @@ pub mod appservices;
 mod doctor;
 pub mod environment;
 mod explain;
+pub mod homeserver;
 pub mod output;
 mod progress;
 pub mod registration_tokens;
@@ -53,6 +54,9 @@ pub enum Command {
     /// Accounts: show, lock, suspend, deactivate, import
     #[command(subcommand)]
     Users(users::Command),
+    /// The homeserver that uses this server for all accounts: pending updates, comparison and repair
+    #[command(subcommand)]
+    Homeserver(homeserver::Command),
     /// Check tables, secret, settings, e-mail, text messages and clock, and print how to fix each problem
     Doctor,
 }
@@ -129,6 +133,7 @@ impl Admin {
             Command::RegistrationTokens(command) => registration_tokens::run(self, command).await,
             Command::Appservices(command) => appservices::run(self, command).await,
             Command::Users(command) => users::run(self, command).await,
+            Command::Homeserver(command) => homeserver::run(self, command).await,
             Command::Doctor => doctor::run(self).await,
         };
         match done {

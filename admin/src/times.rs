@@ -11,7 +11,7 @@ const LARGEST_SECONDS: i64 = 100_000_000_000;
 const LARGEST_MILLISECONDS: i64 = LARGEST_SECONDS * 1000;
 
 /// The members of JSON reports that are times.
-const MEMBERS: [&str; 13] = [
+const MEMBERS: [&str; 14] = [
     "accepted",
     "access_token_expires",
     "added_at",
@@ -22,6 +22,7 @@ const MEMBERS: [&str; 13] = [
     "exported",
     "imported",
     "set",
+    "since",
     "tokens_issued",
     "upgraded_from_guest",
     "validated_at",

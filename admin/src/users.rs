@@ -113,7 +113,7 @@ pub(crate) async fn run(admin: &Admin, command: &Command) -> anyhow::Result<Repo
 }
 
 /// Parses a username in its stored form, or a complete user ID of this server.
-fn localpart(admin: &Admin, text: &str) -> anyhow::Result<Localpart> {
+pub(crate) fn localpart(admin: &Admin, text: &str) -> anyhow::Result<Localpart> {
     let user_id = text.strip_prefix('@').and_then(|rest| rest.split_once(':'));
     let name = match (user_id, admin.server_name()) {
         (None, _) => text,

@@ -9,6 +9,7 @@ mod account_threepids;
 mod accounts;
 mod devices;
 mod homeserver;
+mod homeserver_updates;
 mod messages;
 mod refusals;
 mod registration;

@@ -36,7 +36,7 @@ pub(crate) fn interrupt(server: &TestServer, name: &str) {
 }
 
 /// Changes the state of an account at the homeserver.
-fn set_homeserver_state(server: &TestServer, name: &str, state: &str) {
+pub(crate) fn set_homeserver_state(server: &TestServer, name: &str, state: &str) {
     let update = json!({
         "TableName": "gatehouse-accounts",
         "Key": { "pk": { "S": format!("USER#{name}") }, "sk": { "S": "A" } },

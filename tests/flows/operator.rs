@@ -3,6 +3,7 @@
 
 mod appservices;
 mod doctor;
+mod homeserver;
 mod import;
 mod import_formats;
 mod resets;

@@ -188,7 +188,7 @@ async fn every_permission_of_the_template_is_used_none_is_missing() {
     used.extend(identity::scenario().await);
     used.extend(account_threepids::scenario().await);
     used.extend(sessions::scenario().await);
-    used.extend(homeserver::scenario().await);
+    used.extend(Box::pin(homeserver::scenario()).await);
     let held: BTreeSet<Use> = template
         .policies
         .iter()

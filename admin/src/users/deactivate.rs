@@ -8,6 +8,7 @@ use anyhow::{bail, ensure};
 use serde_json::json;
 use shared::{
     accounts::{ChangeAccountError, Deactivation},
+    homeserver::Change,
     ids::Localpart,
     outbox::{NewMessage, Notice},
     security_notifications,
@@ -15,7 +16,7 @@ use shared::{
 };
 
 use super::{MAX_ATTEMPTS, account_not_found};
-use crate::{Admin, Report};
+use crate::{Admin, Report, homeserver};
 
 pub(super) async fn run(
     admin: &Admin,
@@ -59,7 +60,14 @@ pub(super) async fn run(
             messages,
             now,
         };
-        match admin.store.deactivate(&deactivation, None).await {
+        let deactivated = homeserver::carry_over(
+            admin,
+            user,
+            Some(&deactivation.account),
+            Change::Deactivated { erase },
+            admin.store.deactivate(&deactivation, None),
+        );
+        match deactivated.await {
             Ok(()) => {
                 let name = user.as_str();
                 let released = deactivation.addresses.len();
@@ -80,7 +88,11 @@ pub(super) async fn run(
 async fn erase_deactivated(admin: &Admin, user: &Localpart) -> anyhow::Result<Report> {
     let now = admin.clock.now();
     let purge = NewMessage::purge(user, now, &*admin.rng);
-    admin.store.record_erasure(user, &[purge], now).await?;
+    let account = read(admin, user).await?;
+    let messages = [purge];
+    let erasure = admin.store.record_erasure(user, &messages, now);
+    let change = Change::Deactivated { erase: true };
+    homeserver::carry_over(admin, user, Some(&account), change, erasure).await?;
     let name = user.as_str();
     Ok(Report::success(
         json!({ "deactivated": name, "erased": true, "addresses_released": 0 }),

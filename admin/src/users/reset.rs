@@ -10,6 +10,7 @@ use serde_json::json;
 use shared::{
     accounts::{ChangeAccountError, DeviceLogout, PasswordChange},
     config::read_passwords,
+    homeserver::Change,
     ids::Localpart,
     outbox::{NewMessage, Notice},
     passwords::Hasher,
@@ -22,7 +23,7 @@ use shared::{
 };
 
 use super::{MAX_ATTEMPTS, account_not_found};
-use crate::{Admin, Report, ShownOnce, times};
+use crate::{Admin, Report, ShownOnce, homeserver, times};
 
 /// Letters and digits that cannot be confused with each other.
 const ALPHABET: &[u8] = b"abcdefghjkmnpqrstuvwxyz23456789";
@@ -53,7 +54,14 @@ pub(super) async fn password(admin: &Admin, user: &Localpart) -> anyhow::Result<
             messages,
             now,
         };
-        match admin.store.change_password(&change, None).await {
+        let changed = homeserver::carry_over(
+            admin,
+            user,
+            Some(&account),
+            Change::DevicesLoggedOut { kept: None },
+            admin.store.change_password(&change, None),
+        );
+        match changed.await {
             Ok(()) => {
                 let (name, password) = (user.as_str(), password.reveal());
                 let report = Report::success(

@@ -3,12 +3,13 @@
 use anyhow::bail;
 use serde_json::json;
 use shared::{
+    homeserver::Change,
     ids::Localpart,
     store::{AccountStatus, Moderation, StatusChange},
 };
 
 use super::account_not_found;
-use crate::{Admin, Report};
+use crate::{Admin, Report, homeserver};
 
 /// Changes the status of an account. A repeated change has no effect and is not an error.
 pub(super) async fn change(
@@ -27,7 +28,16 @@ pub(super) async fn change(
             "was not suspended",
         ),
     };
-    let changed = match admin.store.change_status(user, action).await? {
+    let change = admin.store.change_status(user, action);
+    let account = admin.store.find_account(user).await?;
+    let change = homeserver::carry_over(
+        admin,
+        user,
+        account.as_ref(),
+        Change::AccountChanged,
+        change,
+    );
+    let changed = match change.await? {
         StatusChange::Changed => true,
         StatusChange::NotApplicable(status) if is_already(action, status) => false,
         StatusChange::NotApplicable(status) => {

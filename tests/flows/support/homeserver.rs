@@ -136,6 +136,11 @@ impl Homeserver {
         self.with(|state| state.users.remove(name));
     }
 
+    /// Changes a user without the knowledge of the server under test.
+    pub(crate) fn change(&self, name: &str, change: impl FnOnce(&mut User)) {
+        self.with(|state| change(state.users.get_mut(name).unwrap()));
+    }
+
     /// The user with this name.
     pub(crate) fn user(&self, name: &str) -> Option<User> {
         self.with(|state| state.users.get(name).cloned())

@@ -9,6 +9,7 @@ mod homeserver;
 mod identity_servers;
 mod messages;
 mod parse;
+mod partial;
 mod sender;
 mod settings;
 mod well_known;
@@ -24,6 +25,10 @@ pub use messages::{
     AddressPolicy, DailyLimits, EmailLink, MailConfig, Privacy, SmsConfig, SmsNumbers,
 };
 pub use parse::{LONGEST_DURATION, parse_duration};
+pub use partial::{
+    read_captcha, read_homeserver, read_imported_pepper, read_keys, read_passwords, read_tables,
+    sender_address,
+};
 pub use settings::{SETTINGS, Setting};
 pub use well_known::WellKnown;
 
@@ -324,63 +329,6 @@ impl Config {
             query_tokens: query_tokens?,
         })
     }
-}
-
-/// The settings that the admin CLI needs: the keys and the prefix of the table names.
-pub fn read_keys(
-    lookup: impl Fn(&str) -> Option<String>,
-) -> Result<(KeyRing, String), ConfigErrors> {
-    let mut raw = parse::Raw::new(&lookup);
-    match (raw.key_ring(), raw.table_prefix(), raw.into_errors()) {
-        (Some(keys), Some(tables), errors) if errors.is_empty() => Ok((keys, tables)),
-        (_, _, errors) => Err(ConfigErrors(errors)),
-    }
-}
-
-/// The settings that a function needs to open the connection to DynamoDB before it has its keys: the prefix of
-/// the table names, and whether to warm up.
-pub fn read_tables(
-    lookup: impl Fn(&str) -> Option<String>,
-) -> Result<(String, bool), ConfigErrors> {
-    let mut raw = parse::Raw::new(&lookup);
-    let (tables, warm_up) = (raw.table_prefix(), raw.flag("GATEHOUSE_WARM_UP"));
-    match (tables, warm_up, raw.into_errors()) {
-        (Some(tables), Some(warm_up), _) => Ok((tables, warm_up)),
-        (_, _, errors) => Err(ConfigErrors(errors)),
-    }
-}
-
-/// The settings of password hashing.
-pub fn read_passwords(
-    lookup: impl Fn(&str) -> Option<String>,
-) -> Result<PasswordConfig, ConfigErrors> {
-    let mut raw = parse::Raw::new(&lookup);
-    match (raw.passwords(), raw.into_errors()) {
-        (Some(config), errors) if errors.is_empty() => Ok(config),
-        (_, errors) => Err(ConfigErrors(errors)),
-    }
-}
-
-/// Reads the captcha provider, if there is one.
-pub fn read_captcha(
-    lookup: impl Fn(&str) -> Option<String>,
-) -> Result<Option<CaptchaConfig>, ConfigErrors> {
-    let mut raw = parse::Raw::new(&lookup);
-    let captcha = flows::read_captcha(&mut raw);
-    match raw.into_errors() {
-        errors if errors.is_empty() => Ok(captcha),
-        errors => Err(ConfigErrors(errors)),
-    }
-}
-
-/// The address of a sender of e-mails in the format of `GATEHOUSE_MAIL_FROM`.
-pub fn sender_address(text: &str) -> Option<String> {
-    sender::header(text).map(|header| sender::address(&header).to_owned())
-}
-
-/// Reads the pepper of the server that users are imported from, if set.
-pub fn read_imported_pepper(lookup: impl Fn(&str) -> Option<String>) -> Option<Pepper> {
-    parse::Raw::new(&lookup).imported_pepper()
 }
 
 /// The bytes of a secret setting: its text without any decoding.

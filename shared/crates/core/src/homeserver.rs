@@ -26,7 +26,7 @@ use crate::{
     ids::Localpart,
     store::{Store, StoreError, UpdateLease},
 };
-pub use changes::{Change, carry_over};
+pub use changes::{Change, carry_over, is_at_homeserver};
 pub use devices::AddedDevice;
 pub use names::{NameAtHomeserver, check_name};
 pub use registration::{complete_registration, register};

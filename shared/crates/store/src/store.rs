@@ -7,6 +7,7 @@
 //! the caller compares them with the clock, and TTL only deletes old rows. `docs/storage.md`
 //! describes the rows and their attributes.
 
+mod account_list;
 mod account_mutations;
 mod accounts;
 mod appservices;
@@ -35,6 +36,7 @@ use std::sync::Arc;
 
 use aws_sdk_dynamodb::Client;
 
+pub use account_list::AccountPage;
 pub use accounts::{
     AccountKind, AccountRow, AccountStatus, HomeserverState, KeptDevice, RegistrationFacts,
     RegistrationLookup,

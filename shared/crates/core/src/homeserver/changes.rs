@@ -45,26 +45,19 @@ pub async fn carry_over<T, E: From<StoreError>>(
     change: Change<'_>,
     operation: impl Future<Output = Result<T, E>>,
 ) -> Result<T, E> {
-    let account = account.filter(|account| is_at_homeserver(account));
-    let (Some(homeserver), Some(account)) = (of(app), account) else {
-        return operation.await;
-    };
-    let lease = homeserver.lease_or_request(user).await?;
-    let result = operation.await;
-    if let Some(lease) = lease {
-        let update = Update { homeserver, lease };
-        match &result {
-            Ok(_) => update.make(account, change).await,
-            // The change may have been made.
-            Err(_) => update.leave(None).await,
+    match (of(app), account) {
+        (Some(homeserver), Some(account)) => {
+            homeserver
+                .carry_over(user, account, change, operation)
+                .await
         }
+        _ => operation.await,
     }
-    result
 }
 
 /// Whether the homeserver has the account, or may have it. Users of application services are created there by the
 /// application services themselves (HS-23).
-fn is_at_homeserver(account: &AccountRow) -> bool {
+pub fn is_at_homeserver(account: &AccountRow) -> bool {
     let known = [HomeserverState::Provisioning, HomeserverState::Provisioned];
     account.kind == AccountKind::User && known.contains(&account.homeserver)
 }
@@ -92,6 +85,31 @@ impl Update<'_> {
 }
 
 impl Homeserver<'_> {
+    /// Like [`carry_over`], for a caller without an [`App`].
+    pub async fn carry_over<T, E: From<StoreError>>(
+        self,
+        user: &Localpart,
+        account: &AccountRow,
+        change: Change<'_>,
+        operation: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
+        if !is_at_homeserver(account) {
+            return operation.await;
+        }
+        let lease = self.lease_or_request(user).await?;
+        let result = operation.await;
+        if let Some(lease) = lease {
+            let homeserver = self;
+            let update = Update { homeserver, lease };
+            match &result {
+                Ok(_) => update.make(account, change).await,
+                // The change may have been made.
+                Err(_) => update.leave(None).await,
+            }
+        }
+        result
+    }
+
     /// Makes the calls for a change.
     async fn make(self, user: &Localpart, change: Change<'_>) -> Result<(), UpdateError> {
         match change {

@@ -15,6 +15,8 @@ pub(in crate::store) const SK: &str = "sk";
 pub(in crate::store) const MAIN: &str = "A";
 /// The sort key of the password row of an account.
 pub(in crate::store) const PASSWORD: &str = "PW";
+/// The prefix of the partition keys of accounts.
+pub(in crate::store) const USERS: &str = "USER#";
 /// The prefix of the sort keys of an account's 3PIDs.
 pub(in crate::store) const THREEPIDS: &str = "3PID#";
 /// The prefix of the sort keys of an account's devices.
@@ -29,7 +31,7 @@ pub(in crate::store) const APPSERVICES: &str = "APPSERVICES";
 pub(in crate::store) const REGISTRATION_TOKENS: &str = "REGTOKENS";
 
 pub(in crate::store) fn user(localpart: &Localpart) -> String {
-    format!("USER#{}", localpart.as_str())
+    format!("{USERS}{}", localpart.as_str())
 }
 
 pub(in crate::store) fn device(id: &DeviceId) -> String {

@@ -4,7 +4,10 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::{
-    operation::query::{QueryOutput, builders::QueryFluentBuilder},
+    operation::{
+        query::{QueryOutput, builders::QueryFluentBuilder},
+        scan::{ScanOutput, builders::ScanFluentBuilder},
+    },
     types::KeysAndAttributes,
 };
 
@@ -125,6 +128,16 @@ impl Store {
         let page = self.query(request).await?;
         let rows = page.items.unwrap_or_default().into_iter().map(Row::new);
         Ok((rows.collect(), page.last_evaluated_key))
+    }
+
+    /// Reads one page of a table. Only the admin CLI may do this.
+    pub(in crate::store) async fn scan(
+        &self,
+        request: ScanFluentBuilder,
+    ) -> Result<ScanOutput, StoreError> {
+        let request = &request;
+        self.retry(|| async move { Ok(request.clone().send().await?) })
+            .await
     }
 
     /// Calls `Query` and repeats the call while it is contended.
