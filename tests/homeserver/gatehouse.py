@@ -36,9 +36,10 @@ class Gatehouse(Process):
         """Method, path and status of each request so far."""
         return re.findall(r"^\S+ (?:ERROR )?([A-Z]+) (\S+) (\d{3})\b", self.log(), re.MULTILINE)
 
-    def introspections(self):
-        """The number of introspections so far."""
-        return sum(path == "/oauth2/introspect" for _, path, _ in self.requests())
+    async def introspect(self, token, secret):
+        """Asks about an access token, as Synapse does."""
+        form = {"token": token, "token_type_hint": "access_token"}
+        return (await request("POST", f"{self.url}/oauth2/introspect", token=secret, form=form)).ok()
 
     def admin(self, *arguments):
         """Runs the admin CLI with the environment that `/_local/env` prints."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import signal
 import sys
 import tempfile
 import time
@@ -68,6 +69,8 @@ async def main(arguments):
             servers.kill()
 
 
+# The servers must end with this process.
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
 try:
     sys.exit(asyncio.run(main(sys.argv[1:])))
 except KeyboardInterrupt:

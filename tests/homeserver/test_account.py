@@ -113,6 +113,19 @@ async def same_device(servers):
     assert await second.has_keys()
 
 
+@test("HS-14 a device that logs out and in again has none of its old keys, and its old token is inactive")
+async def device_again(servers):
+    first = await sign_up(servers, "return", device_id="PHONE")
+    await first.assert_usable()
+    await first.upload_keys()
+    (await first.send("POST", "/logout", {})).ok()
+    second = await log_in(servers, "return", device_id="PHONE")
+    await second.assert_usable()
+    assert not await second.has_keys()
+    # Synapse may accept the old token for two minutes, because the device exists again.
+    assert await servers.gatehouse.introspect(first.token, servers.synapse.secret) == {"active": False}
+
+
 @test("HS-16 a deactivated account has no token, no device and no free name on either side")
 async def deactivation(servers):
     first, second = await sign_up(servers, "leave"), await log_in(servers, "leave")

@@ -74,6 +74,18 @@ async def silent_logout(servers):
         (await gone.whoami()).error(401, "M_UNKNOWN_TOKEN")
 
 
+@test("HS-15 a device that logs out while Synapse is silent and in again afterwards has none of its old keys")
+async def silent_logout_and_login(servers):
+    first = await sign_up(servers, "blink", device_id="PHONE")
+    await first.assert_usable()
+    await first.upload_keys()
+    async with silence(servers):
+        (await first.send("POST", "/logout", {})).ok()
+    second = await log_in(servers, "blink", device_id="PHONE")
+    await second.assert_usable()
+    assert not await second.has_keys()
+
+
 @test("HS-16 a login that Synapse carries out after the deactivation leaves no device")
 async def late_login(servers):
     login = await sign_up(servers, "hasty")
