@@ -10,12 +10,40 @@ mod outages;
 mod races;
 mod sign_up;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use test_support::{Reply, TestServer};
 
 /// The pending updates in the tables.
-fn pending(server: &TestServer) -> usize {
+pub(crate) fn pending(server: &TestServer) -> usize {
     server.dump().matches("homeserver#").count()
+}
+
+/// Writes the rows that a process leaves that ended while it created the user at the homeserver.
+pub(crate) fn interrupt(server: &TestServer, name: &str) {
+    set_homeserver_state(server, name, "provisioning");
+    let row = json!({
+        "pk": { "S": format!("homeserver#{name}") },
+        "schema": { "N": "1" },
+        "content": { "S": "homeserver" },
+        "status": { "S": "queued" },
+        "attempts": { "N": "1" },
+        "created": { "N": "1" },
+        "due": { "S": "homeserver" },
+        "due_at": { "N": "1" },
+    });
+    let put = json!({ "TableName": "gatehouse-outbox", "Item": row });
+    server.raw_dynamodb("PutItem", &put);
+}
+
+/// Changes the state of an account at the homeserver.
+fn set_homeserver_state(server: &TestServer, name: &str, state: &str) {
+    let update = json!({
+        "TableName": "gatehouse-accounts",
+        "Key": { "pk": { "S": format!("USER#{name}") }, "sk": { "S": "A" } },
+        "UpdateExpression": "SET upstream = :state",
+        "ExpressionAttributeValues": { ":state": { "S": state } },
+    });
+    server.raw_dynamodb("UpdateItem", &update);
 }
 
 /// Asserts a 503 with the time after which the client may try again (HS-13).

@@ -7,6 +7,7 @@
 
 mod account_threepids;
 mod accounts;
+mod homeserver;
 mod identity;
 mod messages;
 mod sessions;
@@ -187,6 +188,7 @@ async fn every_permission_of_the_template_is_used_none_is_missing() {
     used.extend(identity::scenario().await);
     used.extend(account_threepids::scenario().await);
     used.extend(sessions::scenario().await);
+    used.extend(homeserver::scenario().await);
     let held: BTreeSet<Use> = template
         .policies
         .iter()

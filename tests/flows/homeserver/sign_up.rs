@@ -6,7 +6,7 @@ use test_support::{PASSWORD, PREFIXES};
 use crate::{
     api::support::{WHOAMI, post_as},
     flows::{
-        homeserver::{assert_unavailable, pending},
+        homeserver::{assert_unavailable, pending, set_homeserver_state},
         support::{
             DUMMY, POLICIES, TERMS,
             account_helpers::{
@@ -187,7 +187,7 @@ async fn hs_12_the_first_login_of_an_older_account_creates_its_user() {
     let (homeserver, server) = Homeserver::with_server(&[]).await;
     for name in ["alice", "bob"] {
         sign_up(&server, name).await;
-        forget(&server, name);
+        set_homeserver_state(&server, name, "none");
     }
     homeserver.take_calls();
     homeserver.remove("alice");
@@ -204,17 +204,6 @@ async fn hs_12_the_first_login_of_an_older_account_creates_its_user() {
         .error(403, "M_FORBIDDEN");
     assert_eq!(homeserver.user("bob"), foreign);
     assert_eq!(homeserver.take_calls(), ["is_localpart_available bob"]);
-}
-
-/// Marks an account as one that the homeserver has never been asked to create.
-fn forget(server: &test_support::TestServer, name: &str) {
-    let update = json!({
-        "TableName": "gatehouse-accounts",
-        "Key": { "pk": { "S": format!("USER#{name}") }, "sk": { "S": "A" } },
-        "UpdateExpression": "SET upstream = :none",
-        "ExpressionAttributeValues": { ":none": { "S": "none" } },
-    });
-    server.raw_dynamodb("UpdateItem", &update);
 }
 
 #[tokio::test]

@@ -302,23 +302,23 @@ fn hs_01_a_homeserver_needs_a_url_and_a_secret() {
     assert!(read(&[]).unwrap().homeserver.is_none());
     // The key ring may contain the secret before the URL is set.
     assert!(read(&[SECRET]).unwrap().homeserver.is_none());
-    let config = read(&[url("http://10.0.0.1:8008/synapse/"), SECRET]).unwrap();
+    let config = read(&[url("https://10.0.0.1:8008/synapse/"), SECRET]).unwrap();
     let homeserver = config.homeserver.unwrap();
-    assert_eq!(homeserver.url, "http://10.0.0.1:8008/synapse");
+    assert_eq!(homeserver.url, "https://10.0.0.1:8008/synapse");
     assert_eq!(homeserver.secret.reveal(), SECRET.1);
     for (changes, wrong) in [
-        (vec![url("http://hs")], "GATEHOUSE_HOMESERVER_URL"),
+        (vec![url("https://hs")], "GATEHOUSE_HOMESERVER_URL"),
         (vec![url("hs:8008"), SECRET], "GATEHOUSE_HOMESERVER_URL"),
         (
-            vec![url("http://hs"), (SECRET.0, "0123456789abcde")],
+            vec![url("https://hs"), (SECRET.0, "0123456789abcde")],
             SECRET.0,
         ),
         (
-            vec![url("http://hs"), (SECRET.0, "0123456789 abcdef")],
+            vec![url("https://hs"), (SECRET.0, "0123456789 abcdef")],
             SECRET.0,
         ),
         (
-            vec![url("http://hs"), SECRET, ("GATEHOUSE_GUESTS", "true")],
+            vec![url("https://hs"), SECRET, ("GATEHOUSE_GUESTS", "true")],
             "GATEHOUSE_GUESTS",
         ),
     ] {

@@ -1,0 +1,120 @@
+//! Changes of an account that succeed without the homeserver (HS-14, HS-15).
+
+use std::time::Duration;
+
+use super::{Homeserver, Update, UpdateError, of, update::no_response};
+use crate::{
+    app::App,
+    ids::{DeviceId, Localpart},
+    store::{AccountKind, AccountRow, HomeserverState, StoreError},
+};
+
+/// How long any other request waits for the homeserver. The token at the homeserver must be invalid within a second if
+/// the homeserver responds.
+const CARRIED_OVER_WITHIN: Duration = Duration::from_secs(2);
+/// The largest number of devices that are deleted one by one.
+const SINGLE_DELETIONS: usize = 8;
+
+/// A change of an account that the homeserver must get.
+#[derive(Debug, Clone, Copy)]
+pub enum Change<'a> {
+    /// These devices were deleted.
+    DevicesDeleted(&'a [DeviceId]),
+    /// All devices except this one were logged out.
+    DevicesLoggedOut {
+        /// The device that stays logged in.
+        kept: Option<&'a DeviceId>,
+    },
+    /// A device has a new display name.
+    DeviceRenamed(&'a DeviceId, &'a str),
+    /// The account was deactivated.
+    Deactivated {
+        /// Whether erasure was requested.
+        erase: bool,
+    },
+    /// The 3PIDs or the status of the account were changed.
+    AccountChanged,
+}
+
+/// Makes a change of an account, and carries it over to the homeserver (HS-14). If the homeserver does not make the
+/// change in time, it gets the change later (HS-15). The result is that of `operation`.
+pub async fn carry_over<T, E: From<StoreError>>(
+    app: &App,
+    user: &Localpart,
+    account: Option<&AccountRow>,
+    change: Change<'_>,
+    operation: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
+    let account = account.filter(|account| is_at_homeserver(account));
+    let (Some(homeserver), Some(account)) = (of(app), account) else {
+        return operation.await;
+    };
+    let lease = homeserver.lease_or_request(user).await?;
+    let result = operation.await;
+    if let Some(lease) = lease {
+        let update = Update { homeserver, lease };
+        match &result {
+            Ok(_) => update.make(account, change).await,
+            // The change may have been made.
+            Err(_) => update.leave(None).await,
+        }
+    }
+    result
+}
+
+/// Whether the homeserver has the account, or may have it. Users of application services are created there by the
+/// application services themselves (HS-23).
+fn is_at_homeserver(account: &AccountRow) -> bool {
+    let known = [HomeserverState::Provisioning, HomeserverState::Provisioned];
+    account.kind == AccountKind::User && known.contains(&account.homeserver)
+}
+
+impl Update<'_> {
+    /// Carries over a change. Leaves it for later if the homeserver does not make it in time.
+    async fn make(self, account: &AccountRow, change: Change<'_>) {
+        let user = &self.lease.user;
+        let is_only_change =
+            self.lease.is_new && account.homeserver == HomeserverState::Provisioned;
+        let made = async {
+            if is_only_change {
+                self.homeserver.make(user, change).await
+            } else {
+                self.homeserver.synchronise(user).await
+            }
+        };
+        let made = tokio::time::timeout(CARRIED_OVER_WITHIN, made).await;
+        let made = made.unwrap_or_else(|_| Err(no_response()));
+        if let Err(error) = &made {
+            tracing::warn!(%error, "a change was not carried over to the homeserver; it will be tried again");
+        }
+        let _ = self.close(made).await;
+    }
+}
+
+impl Homeserver<'_> {
+    /// Makes the calls for a change.
+    async fn make(self, user: &Localpart, change: Change<'_>) -> Result<(), UpdateError> {
+        match change {
+            Change::DevicesDeleted(devices) if devices.len() > SINGLE_DELETIONS => {
+                self.synchronise(user).await?;
+            }
+            Change::DevicesDeleted(devices) => {
+                for device in devices {
+                    self.client.delete_device(user, device).await?;
+                }
+            }
+            Change::DevicesLoggedOut { kept } => {
+                let kept: Vec<_> = kept.into_iter().map(DeviceId::as_str).collect();
+                self.client.sync_devices(user, &kept).await?;
+            }
+            Change::DeviceRenamed(device, name) => {
+                self.client.rename_device(user, device, name).await?;
+            }
+            Change::Deactivated { erase } => {
+                self.client.delete_user(user, erase).await?;
+            }
+            Change::AccountChanged => self.synchronise(user).await?,
+        }
+        Ok(())
+    }
+}
