@@ -12,6 +12,7 @@ import test_account  # noqa: F401
 import test_faults  # noqa: F401
 import test_js  # noqa: F401
 import test_link  # noqa: F401
+import test_lost_calls  # noqa: F401
 import test_nio  # noqa: F401
 import test_outage  # noqa: F401
 import test_routes  # noqa: F401
@@ -67,6 +68,7 @@ async def main(arguments):
             return code
         finally:
             servers.kill()
+            await servers.calls.stop()
 
 
 # The servers must end with this process.
