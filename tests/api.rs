@@ -25,6 +25,7 @@ mod limits;
 mod login;
 mod logout;
 mod logout_all;
+mod oauth2_introspect;
 mod properties;
 mod refresh;
 mod register;

@@ -43,6 +43,7 @@ pub(crate) fn all(app: impl Fn(&str) -> Arc<App>) -> HashMap<String, Function> {
         Login: login,
         Logout: logout,
         LogoutAll: logout_all,
+        Oauth2Introspect: oauth2_introspect,
         Refresh: refresh,
         Register: register,
         RegisterAvailable: register_available,

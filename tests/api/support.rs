@@ -5,6 +5,7 @@
 )]
 
 mod endpoints;
+pub(crate) mod homeserver;
 
 use std::collections::BTreeSet;
 

@@ -8,6 +8,7 @@
 mod account_threepids;
 mod accounts;
 mod devices;
+mod homeserver;
 mod messages;
 mod refusals;
 mod registration;

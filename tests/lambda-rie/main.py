@@ -7,7 +7,7 @@ import sys
 
 from functions import ARCHITECTURE, Function, read_template
 from local_services import ROOT, SETTINGS, LocalServices
-from scenario import Scenario
+from scenario import HOMESERVER, Scenario
 
 
 def build(arguments):
@@ -19,7 +19,7 @@ def build(arguments):
 def run_scenario(cpu):
     with LocalServices(SETTINGS, "--no-deliver", "--dynamodb-port=0", "--messages-port=0") as services:
         functions = {
-            stem: Function(name, stem, memory, own, services, cpu_quota_mb(cpu, memory))
+            stem: Function(name, stem, memory, own | HOMESERVER.get(stem, {}), services, cpu_quota_mb(cpu, memory))
             for name, (stem, memory, own) in read_template().items()
         }
         try:

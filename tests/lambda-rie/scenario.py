@@ -8,6 +8,14 @@ from local_services import link_parameters, sms_code
 
 PASSWORD = "ostrich lamp 8 quarrel"
 V3 = "/_matrix/client/v3"
+HOMESERVER_SECRET = "secret-of-the-homeserver"
+# The settings of the functions that the homeserver calls, by stem. The others have no homeserver and so call none.
+HOMESERVER = {
+    "oauth2-introspect": {
+        "GATEHOUSE_HOMESERVER_URL": "http://127.0.0.1:9",
+        "GATEHOUSE_HOMESERVER_SECRET": HOMESERVER_SECRET,
+    }
+}
 CORS = {
     "access-control-allow-origin": "*",
     "access-control-allow-headers": "Origin, X-Requested-With, Content-Type, Accept, Authorization",
@@ -51,7 +59,7 @@ class Scenario:
 
     def __init__(self, functions, services):
         self.functions, self.services = functions, services
-        self.values = {}
+        self.values = {"homeserver_secret": HOMESERVER_SECRET}
 
     def invoke(self, event, body=None, **members):
         """Invokes the function that the event is named after."""
@@ -120,6 +128,13 @@ class Scenario:
         for _ in range(2):
             self.invoke("account-whoami").assert_json(200, user_id="@alice:example.org", device_id="PHONE")
             self.invoke("capabilities").assert_json(200, capabilities=...)
+        # The API and the function URL have events of different versions.
+        for event in ["oauth2-introspect", "oauth2-introspect-url"]:
+            self.invoke(event).assert_json(200, active=True, username="alice", device_id="PHONE")
+        path = "/.well-known/openid-configuration"
+        context = {"http": {"method": "GET", "path": path}, "stage": "$default"}
+        discovery = self.invoke("oauth2-introspect-url", b"", rawPath=path, requestContext=context)
+        discovery.assert_json(200, issuer="https://matrix.example.org/")
 
     def registration_with_email(self):
         """Bob registers with a mail that the stream event sends, and validates a phone number by text message."""
@@ -204,6 +219,7 @@ class Scenario:
             self.set_values(access_token=token)
             self.invoke(event).assert_json(200)
             self.invoke(event).assert_error(401, "M_UNKNOWN_TOKEN")
+            assert self.invoke("oauth2-introspect").assert_json(200) == {"active": False}
         self.set_values(access_token=self.invoke("login", new).assert_json(200)["access_token"])
         self.invoke("account-deactivate").assert_json(401, errcode="M_FORBIDDEN", session=...)
         self.invoke("account-deactivate", {"auth": new}).assert_json(200, id_server_unbind_result=...)

@@ -51,7 +51,8 @@ struct Members {
     /// Other statements of the policy.
     #[serde(default)]
     statements: Vec<Value>,
-    /// The methods that have no rate limit. They make no call, so API Gateway's throttle is enough.
+    /// The methods that have no rate limit. They make no call, or none without the secret of the homeserver, so API
+    /// Gateway's throttle is enough.
     #[serde(default)]
     without_limit: Vec<String>,
 }

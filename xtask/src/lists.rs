@@ -143,7 +143,7 @@ pub(crate) fn endpoints(functions: &[Function]) -> Result<File> {
     let without_limit = [
         "];",
         "",
-        "/// The endpoints that have no rate limit, because they make no call.",
+        "/// The endpoints that have no rate limit. They make no call, or none without the secret of the homeserver.",
         "#[rustfmt::skip]",
         "pub(crate) const WITHOUT_LIMIT: &[(&str, &[&str])] = &[",
     ];

@@ -25,7 +25,7 @@ pub async fn handle(_app: Arc<App>, request: Request) -> Result<Response, Reject
     }
     // HTTP-08
     if CATCH_ALL.contains(&request.resource.as_str()) {
-        return Err(MatrixError::new(ErrorCode::UnknownPath, "The path does not exist").into());
+        return Err(MatrixError::unknown_path().into());
     }
     // HTTP-09
     let own = |(path, _): &&(&str, &str)| *path == request.resource;

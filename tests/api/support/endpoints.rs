@@ -46,6 +46,8 @@ pub(crate) const ENDPOINTS: &[(&str, &[&str])] = &[
     ("/_matrix/client/v3/logout", &["POST"]),
     ("/_matrix/client/r0/logout/all", &["POST"]),
     ("/_matrix/client/v3/logout/all", &["POST"]),
+    ("/oauth2/introspect", &["POST"]),
+    ("/.well-known/openid-configuration", &["GET"]),
     ("/_matrix/client/r0/refresh", &["POST"]),
     ("/_matrix/client/v3/refresh", &["POST"]),
     ("/_matrix/client/r0/register", &["POST"]),
@@ -65,12 +67,14 @@ pub(crate) const ENDPOINTS: &[(&str, &[&str])] = &[
     ("/.well-known/matrix/client", &["GET"]),
 ];
 
-/// The endpoints that have no rate limit, because they make no call.
+/// The endpoints that have no rate limit. They make no call, or none without the secret of the homeserver.
 #[rustfmt::skip]
 pub(crate) const WITHOUT_LIMIT: &[(&str, &[&str])] = &[
     ("/_matrix/key/v2/server", &["GET"]),
     ("/_matrix/client/r0/login", &["GET"]),
     ("/_matrix/client/v3/login", &["GET"]),
+    ("/oauth2/introspect", &["POST"]),
+    ("/.well-known/openid-configuration", &["GET"]),
     ("/_matrix/client/versions", &["GET"]),
     ("/.well-known/matrix/client", &["GET"]),
 ];

@@ -15,7 +15,7 @@ use test_support::{PASSWORD, PREFIXES, TestServer};
 
 use super::start_every_function;
 use crate::{
-    api::support::{post_as, request, text},
+    api::support::{homeserver::FunctionUrl, post_as, request, text},
     flows::support::{
         account_helpers::{DEACTIVATE_PATH, LOGIN, login_of, password_of},
         page, submit,
@@ -125,6 +125,8 @@ pub(super) async fn scenario() -> BTreeSet<Use> {
         let path = format!("/_matrix/client/v3/{path}");
         post_as(&server, &token, &path, &json!({})).await;
     }
+    let token = unused_token(&server, "PHONE").await;
+    assert!(FunctionUrl::of(&server).is_active(&token).await);
     log_in_with_exhausted_attempts(&server).await;
     server.advance(Duration::from_hours(1));
     for path in ["logout", "logout/all"] {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use test_support::{PASSWORD, Reply, TestServer};
 
 use crate::{
-    api::support::{WHOAMI, post_as, text},
+    api::support::{WHOAMI, homeserver::FunctionUrl, post_as, text},
     flows::{
         races::{delayed, finish_overtaken, send_until_answered, start_delayed},
         support::{
@@ -77,6 +77,22 @@ async fn refr_03_concurrent_refreshes_with_one_token_are_equal() {
         pair = next;
     }
     assert!(is_valid(&server, &pair).await);
+}
+
+/// HS-07: Palpo sends an introspection for each concurrent request of a client.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hs_07_concurrent_first_introspections_are_all_active() {
+    let _serial = serial().await;
+    let (server, pair) = alice().await;
+    let url = FunctionUrl::of(&server);
+    let next = refresh(&server, &pair).await.ok();
+    let answers = at_once(MANY, |_| {
+        let (url, token) = (url.clone(), text(&next, "access_token").to_owned());
+        async move { url.is_active(&token).await }
+    })
+    .await;
+    assert_eq!(answers, [true; MANY]);
+    assert!(!url.is_active(text(&pair, "access_token")).await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

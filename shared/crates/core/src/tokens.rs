@@ -6,6 +6,7 @@
 
 mod caller;
 mod charge;
+mod introspection;
 mod login;
 mod pairs;
 
@@ -17,6 +18,7 @@ use sha2::{Digest, Sha256};
 pub use crate::secrets::TokenHash;
 pub use caller::{Caller, CallerError, as_user, identify};
 pub use charge::{TokenLimits, charge};
+pub use introspection::introspect;
 pub use login::{Issued, Login, LoginError, issue, log_in};
 pub use pairs::RefreshToken;
 
@@ -167,6 +169,8 @@ pub struct Session {
     pub device_epoch: i64,
     /// The time of the login of the device.
     pub issued_at: Timestamp,
+    /// The time at which the token expires. `None` if it does not expire.
+    pub expires: Option<Timestamp>,
 }
 
 /// Guests must not use this endpoint (GUEST-06).
@@ -192,6 +196,11 @@ fn check_not_guest(account: &AccountRow) -> Result<(), GuestForbiddenError> {
 /// also writes, because it invalidates the previous token.
 pub async fn authenticate(app: &App, text: &Secret) -> Result<Session, AuthenticationError> {
     let token = parse_device_token(app, text).await?;
+    authenticate_token(app, token).await
+}
+
+/// Like [`authenticate`], with a token that is already parsed.
+async fn authenticate_token(app: &App, token: Token) -> Result<Session, AuthenticationError> {
     let (account, device) = app
         .store
         .find_account_and_device(&token.localpart, &token.device)
@@ -273,6 +282,7 @@ fn check_token(
         localpart: token.localpart,
         device: token.device,
         account,
+        expires,
     };
     Ok((session, next))
 }

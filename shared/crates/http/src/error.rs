@@ -207,6 +207,8 @@ pub struct MatrixError {
     pub relayed: Option<(StatusCode, String)>,
     /// The methods of the path, for the header `Allow` of a 405 response (RFC 9110).
     pub allow: Option<&'static str>,
+    /// Whether a 401 response has the header `WWW-Authenticate: Bearer` (RFC 6750).
+    pub requires_bearer: bool,
     /// The cause, for the log.
     #[source]
     pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
@@ -223,8 +225,14 @@ impl MatrixError {
             unsuccessful: false,
             relayed: None,
             allow: None,
+            requires_bearer: false,
             source: None,
         }
+    }
+
+    /// M_UNRECOGNIZED for a path without an endpoint (HTTP-08), also for a path whose endpoint is off (HS-01).
+    pub fn unknown_path() -> Self {
+        Self::new(ErrorCode::UnknownPath, "The path does not exist")
     }
 
     /// M_LIMIT_EXCEEDED with the time after which the client may try again.

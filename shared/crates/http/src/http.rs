@@ -73,6 +73,10 @@ pub struct Response {
     pub location: Option<String>,
     /// The value of the `Allow` header of a 405 response.
     pub allow: Option<&'static str>,
+    /// Whether the response has the header `WWW-Authenticate: Bearer`.
+    pub requires_bearer: bool,
+    /// The time in seconds for which anyone may cache the response. `None` if nobody may cache it.
+    pub max_age: Option<u32>,
 }
 
 impl Response {
@@ -91,6 +95,8 @@ impl Response {
             retry_after: None,
             location: None,
             allow: None,
+            requires_bearer: false,
+            max_age: None,
         }
     }
 
@@ -106,6 +112,10 @@ impl Response {
             .iter()
             .map(|(name, value)| (*name, (*value).to_owned()))
             .collect();
+        if let Some(seconds) = self.max_age {
+            headers.retain(|(name, _)| *name != CACHE_CONTROL);
+            headers.push((CACHE_CONTROL, format!("public, max-age={seconds}")));
+        }
         match &self.content {
             Content::Json(_) => headers.push(("content-type", "application/json".to_owned())),
             Content::Html { policy, .. } => {
@@ -121,6 +131,9 @@ impl Response {
         if let Some(methods) = self.allow {
             headers.push(("allow", methods.to_owned()));
         }
+        if self.requires_bearer {
+            headers.push(("www-authenticate", "Bearer".to_owned()));
+        }
         if let Some(seconds) = self.retry_after {
             headers.push(("retry-after", seconds.to_string()));
         }
@@ -128,10 +141,12 @@ impl Response {
     }
 }
 
+const CACHE_CONTROL: &str = "cache-control";
+
 /// The headers of every response (HTTP-11). The CORS values are the values of specification r0, which
 /// are a superset of the current values (HTTP-12). They also allow scripts to read `Retry-After`
-/// (HTTP-20). Caching is disabled, because most responses contain a token or disclose whether an
-/// account exists. The gateway responses of the template repeat these headers.
+/// (HTTP-20). Caching is disabled unless a response has a [`Response::max_age`], because most responses contain a token or
+/// disclose whether an account exists. The gateway responses of the template repeat these headers.
 pub const COMMON_HEADERS: [(&str, &str); 6] = [
     ("access-control-allow-origin", "*"),
     (
@@ -143,6 +158,6 @@ pub const COMMON_HEADERS: [(&str, &str); 6] = [
         "Origin, X-Requested-With, Content-Type, Accept, Authorization",
     ),
     ("access-control-expose-headers", "Retry-After"),
-    ("cache-control", "no-store"),
+    (CACHE_CONTROL, "no-store"),
     ("x-content-type-options", "nosniff"),
 ];

@@ -25,7 +25,7 @@ use crate::{
     app::App,
     aws::Aws,
     config::Config,
-    error::{ErrorCode, MatrixError, Rejection},
+    error::{MatrixError, Rejection},
     http::{ClientNetwork, Content, Query, Request, Response},
 };
 
@@ -187,8 +187,7 @@ where
     add_field("http.route", request.resource.as_str().into());
     let outcome = call.meter.measure(async {
         if is_other_path(&request) {
-            let error = MatrixError::new(ErrorCode::UnknownPath, "The path does not exist");
-            return Err(error.into());
+            return Err(MatrixError::unknown_path().into());
         }
         handle(app, request).await
     });

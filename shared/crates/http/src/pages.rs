@@ -146,6 +146,8 @@ pub fn html(status: StatusCode, page: &impl Template, allowed: Allowed<'_>) -> R
         retry_after: None,
         location: None,
         allow: None,
+        requires_bearer: false,
+        max_age: None,
     }
 }
 

@@ -36,6 +36,7 @@ impl MatrixError {
         Response {
             retry_after: seconds,
             allow: self.allow,
+            requires_bearer: self.requires_bearer,
             ..Response::json(status, &Value::Object(body))
         }
     }
