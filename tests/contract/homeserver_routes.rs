@@ -10,11 +10,12 @@ use serde_yaml_ng::Value;
 
 use crate::contract::files;
 
-/// The declared paths that the homeserver answers.
-const NOT_FORWARDED: [&str; 13] = [
+/// The declared paths that no proxy forwards: the homeserver answers them, or sends requests to them itself.
+const NOT_FORWARDED: [&str; 14] = [
     "/",
     "/{proxy+}",
     "/.well-known/matrix/client",
+    "/.well-known/openid-configuration",
     "/_matrix/client/r0/account/whoami",
     "/_matrix/client/v3/account/whoami",
     "/_matrix/client/r0/capabilities",

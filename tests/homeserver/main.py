@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import signal
 import sys
 import tempfile
 import time
@@ -11,6 +12,7 @@ import test_account  # noqa: F401
 import test_faults  # noqa: F401
 import test_js  # noqa: F401
 import test_link  # noqa: F401
+import test_lost_calls  # noqa: F401
 import test_nio  # noqa: F401
 import test_outage  # noqa: F401
 import test_routes  # noqa: F401
@@ -66,8 +68,11 @@ async def main(arguments):
             return code
         finally:
             servers.kill()
+            await servers.calls.stop()
 
 
+# The servers must end with this process.
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
 try:
     sys.exit(asyncio.run(main(sys.argv[1:])))
 except KeyboardInterrupt:

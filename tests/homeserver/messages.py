@@ -1,9 +1,10 @@
-"""The e-mails that Gatehouse sends, and the page behind the link in them."""
+"""E-mail addresses of accounts: the e-mails that Gatehouse sends, and the page behind the link in them."""
 
 import html
 import re
 from urllib.parse import urljoin
 
+from accounts import password_auth, send
 from processes import eventually, request
 
 
@@ -22,3 +23,13 @@ async def confirm_address(servers, address):
     form = {name: html.unescape(value) for name, value in fields} | {"action": "confirm"}
     response = await request("POST", urljoin(link, action), form=form)
     assert response.status == 200, response
+
+
+async def add_address(account, address):
+    """Validates an e-mail address and adds it to the account."""
+    validation = {"client_secret": "a.client.secret", "email": address, "send_attempt": 1}
+    response = await send(account.servers, "POST", "/account/3pid/email/requestToken", validation)
+    sid = response.ok()["sid"]
+    await confirm_address(account.servers, address)
+    addition = {"sid": sid, "client_secret": "a.client.secret", "auth": password_auth(account.name)}
+    (await account.send("POST", "/account/3pid/add", addition)).ok()

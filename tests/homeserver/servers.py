@@ -4,6 +4,7 @@ import base64
 import os
 import secrets
 
+from call_proxy import CallProxy
 from gatehouse import Gatehouse
 from processes import free_ports
 from proxies import Caddy, Nginx
@@ -16,7 +17,7 @@ class Servers:
     """One process of each kind. Both servers have the same server name, secret and signing key."""
 
     def __init__(self, directory, port=None, with_caddy=True, **settings):
-        gatehouse_port, synapse_port, caddy_port, nginx_port = free_ports(4)
+        gatehouse_port, synapse_port, caddy_port, nginx_port, call_port = free_ports(5)
         nginx_port = port or nginx_port
         public_url = f"http://127.0.0.1:{nginx_port}"
         secret = secrets.token_hex(32)
@@ -29,7 +30,7 @@ class Servers:
             PUBLIC_URL=public_url,
             TRUSTED_PROXIES="127.0.0.1",
             SIGNING_KEY=self.signing_key,
-            HOMESERVER_URL=f"http://127.0.0.1:{synapse_port}",
+            HOMESERVER_URL=f"http://127.0.0.1:{call_port}",
             HOMESERVER_SECRET=secret,
             **settings,
         )
@@ -42,6 +43,7 @@ class Servers:
             public_url=public_url,
             gatehouse_url=self.gatehouse.url,
         )
+        self.calls = CallProxy(call_port, self.synapse.url)
         self.nginx = Nginx(directory, nginx_port, self.gatehouse, self.synapse)
         self.caddy = Caddy(directory, caddy_port, self.gatehouse, self.synapse) if with_caddy else None
 
@@ -52,6 +54,7 @@ class Servers:
 
     async def start(self):
         """Starts all processes."""
+        await self.calls.start()
         for process in self.all():
             await process.start()
 

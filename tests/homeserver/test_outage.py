@@ -116,15 +116,27 @@ async def deactivation_during_outage(servers):
     assert servers.synapse.devices("gone") == {}
 
 
-@test("HS-15 a logout and a new login of the same device around an outage leave the device in place")
+@test("HS-15 a device that logs out during an outage and in again afterwards has none of its old keys")
 async def order_of_changes(servers):
     first = await sign_up(servers, "again", device_id="PHONE")
-    await first.assert_usable()
+    await first.upload_keys()
     async with outage(servers):
         (await first.send("POST", "/logout", {})).ok()
     second = await log_in(servers, "again", device_id="PHONE")
+    await second.assert_usable()
+    assert not await second.has_keys(), "the logout was not carried over before the login"
     await servers.gatehouse.advance(3600)
     await second.assert_usable()
+
+
+@test("HS-13 a refresh while Synapse is down succeeds")
+async def refresh_during_outage(servers):
+    await sign_up(servers, "fresh")
+    login = await log_in(servers, "fresh", refresh_token=True)
+    async with outage(servers):
+        body = (await send(servers, "POST", "/refresh", {"refresh_token": login.refresh_token})).ok()
+    login.token = body["access_token"]
+    await login.assert_usable()
 
 
 @test("HS-17 a device name that changes while Synapse is down is carried over")
