@@ -1,5 +1,6 @@
 //! Tests of one endpoint each, and of properties that all endpoints share.
 
+mod account;
 mod account_3pid;
 mod account_3pid_add;
 mod account_3pid_bind;

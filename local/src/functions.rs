@@ -22,6 +22,7 @@ pub(crate) fn all(app: impl Fn(&str) -> Arc<App>) -> HashMap<String, Function> {
     }
     functions! {
         // generated: functions
+        Account: account,
         Account3pid: account_3pid,
         Account3pidAdd: account_3pid_add,
         Account3pidBind: account_3pid_bind,

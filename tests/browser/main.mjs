@@ -2,6 +2,7 @@
 
 import { runTests } from "../clients/test-runner.mjs";
 import { closeBrowser } from "./browser-user.mjs";
+import "./account.mjs";
 import "./stages.mjs";
 import "./captcha.mjs";
 import "./hostile-input.mjs";

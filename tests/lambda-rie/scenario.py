@@ -9,13 +9,14 @@ from local_services import link_parameters, sms_code
 PASSWORD = "ostrich lamp 8 quarrel"
 V3 = "/_matrix/client/v3"
 HOMESERVER_SECRET = "secret-of-the-homeserver"
-# The settings of the functions that the homeserver calls, by stem. The others have no homeserver and so call none.
-HOMESERVER = {
-    "oauth2-introspect": {
+# The settings of the functions for a homeserver, by stem. The others have no homeserver and so call none.
+HOMESERVER = dict.fromkeys(
+    ["account", "oauth2-introspect"],
+    {
         "GATEHOUSE_HOMESERVER_URL": "http://127.0.0.1:9",
         "GATEHOUSE_HOMESERVER_SECRET": HOMESERVER_SECRET,
-    }
-}
+    },
+)
 CORS = {
     "access-control-allow-origin": "*",
     "access-control-allow-headers": "Origin, X-Requested-With, Content-Type, Accept, Authorization",
@@ -101,6 +102,7 @@ class Scenario:
             self.invoke("key-v2-server").assert_json(200, server_name="example.org", signatures=...)
             well_known = self.invoke("well-known-matrix-client").assert_json(200)
             assert well_known["m.homeserver"] == {"base_url": "https://matrix.example.org"}
+            self.invoke("account").assert_page()
         self.invoke("unrecognized").assert_error(404, "M_UNRECOGNIZED")
         route = {"resource": f"{V3}/register", "path": f"{V3}/register"}
         context = {"requestContext": {"resourcePath": f"{V3}/register", "httpMethod": "GET"}}

@@ -5,6 +5,7 @@
 
 #[rustfmt::skip]
 pub(crate) const ENDPOINTS: &[(&str, &[&str])] = &[
+    ("/account", &["GET"]),
     ("/_matrix/client/r0/account/3pid", &["GET", "POST"]),
     ("/_matrix/client/v3/account/3pid", &["GET", "POST"]),
     ("/_matrix/client/r0/account/3pid/add", &["POST"]),
@@ -70,6 +71,7 @@ pub(crate) const ENDPOINTS: &[(&str, &[&str])] = &[
 /// The endpoints that have no rate limit. They make no call, or none without the secret of the homeserver.
 #[rustfmt::skip]
 pub(crate) const WITHOUT_LIMIT: &[(&str, &[&str])] = &[
+    ("/account", &["GET"]),
     ("/_matrix/key/v2/server", &["GET"]),
     ("/_matrix/client/r0/login", &["GET"]),
     ("/_matrix/client/v3/login", &["GET"]),
