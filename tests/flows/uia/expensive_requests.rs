@@ -122,3 +122,36 @@ async fn uia_26_every_hash_of_a_new_password_is_charged() {
     server.advance(Duration::from_secs(30));
     alice.post(&server, PASSWORD_PATH, &last).await.ok();
 }
+
+/// A request that verifies the old password and hashes the new one pays for two hashes.
+#[tokio::test]
+async fn uia_26_a_change_with_the_password_pays_for_two_hashes() {
+    let (log, _guard) = Log::capture();
+    let server = TestServer::with(&[LIMITS]).await;
+    let alice = sign_up(&server, "alice").await;
+    server.advance(Duration::from_mins(10));
+    let hashes = sum(&log, "argon2.hashes");
+    let change = |old: &str, new: &str| {
+        let auth = password_of("alice", old, None);
+        with_auth(json!({ "new_password": new }), auth)
+    };
+    let mut changes = 0.0;
+    loop {
+        let (old, new) = (PASSWORD, PASSWORD);
+        let reply = alice.post(&server, PASSWORD_PATH, &change(old, new)).await;
+        // Each change is also charged to the quota of notifications, which has a burst of ten.
+        if reply.status == 429 {
+            break;
+        }
+        reply.ok();
+        changes += 1.0;
+    }
+    assert!(changes == 10.0);
+    assert!(sum(&log, "argon2.hashes") - hashes == 20.0);
+    // No hash is left in the quota of the network.
+    let body = registration("bob");
+    let body = with(body, &json!({ "auth": { "type": "m.login.dummy" } }));
+    server.register(&body).await.error(429, "M_LIMIT_EXCEEDED");
+    server.advance(Duration::from_secs(30));
+    server.register(&body).await.ok();
+}
