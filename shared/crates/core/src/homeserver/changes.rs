@@ -45,11 +45,11 @@ pub async fn carry_over<T, E: From<StoreError>>(
     change: Change<'_>,
     operation: impl Future<Output = Result<T, E>>,
 ) -> Result<T, E> {
+    // Without the box, every caller's future contains copies of a large future, and `cargo run` exceeds its stack.
+    let operation = Box::pin(operation);
     match (of(app), account) {
         (Some(homeserver), Some(account)) => {
-            homeserver
-                .carry_over(user, account, change, operation)
-                .await
+            Box::pin(homeserver.carry_over(user, account, change, operation)).await
         }
         _ => operation.await,
     }
