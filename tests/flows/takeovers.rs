@@ -4,36 +4,25 @@
     reason = "a failed expectation must fail the test, in helper functions too"
 )]
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use gatehouse_local::dynamodb::proxy::{Fault, FaultKind};
-use http::Request;
-use serde_json::{Value, json};
+use serde_json::json;
 use shared::limits::Limit;
-use test_support::{PASSWORD, PREFIXES, Reply, TestServer};
+use test_support::{PASSWORD, PREFIXES, TestServer};
 
 use crate::flows::support::{
     account_helpers::{
         ADDRESSES, DEACTIVATE_PATH, DELETE_DEVICES_PATH, Device, LOGIN, OTHER_PASSWORD,
-        PASSWORD_PATH, log_in, login_of, password_of, request_reset_token, rows_of, sign_up_with,
-        try_login, with_auth,
+        PASSWORD_PATH, THREEPID_PATH, add_address, log_in, login_of, password_of,
+        request_reset_token, rows_of, sign_up_with, try_login, validate_for_addition, with_auth,
     },
     mail_helpers::peer,
     page, submit,
-    threepid_helpers::{ALICE, EMAIL, claims, confirm, link_to},
+    threepid_helpers::{ALICE, EMAIL, claims},
 };
 
 const ADD: &str = "/_matrix/client/v3/account/3pid/add";
-
-/// Validates an address for an account and returns the credentials.
-async fn prove(server: &TestServer, address: &str) -> Value {
-    let ask = json!({ "email": address, "client_secret": "add", "send_attempt": 1 });
-    let path = "/_matrix/client/v3/account/3pid/email/requestToken";
-    let validation = server.post(path, &ask).await.ok();
-    server.deliver().await;
-    confirm(server, &link_to(server, address)).await;
-    json!({ "sid": validation["sid"], "client_secret": "add" })
-}
 
 /// UIA-20, PWD-13: a stage that was completed with an old password has no effect after a password
 /// change, even if the devices were kept. This holds for every operation, with a token or without.
@@ -42,7 +31,7 @@ async fn pwd_13_stages_completed_with_an_old_password_are_invalid() {
     let server = TestServer::with(&ADDRESSES).await;
     let owner = sign_up_with(&server, "alice", EMAIL, ALICE).await;
     let attacker = log_in(&server, "alice", PASSWORD).await;
-    let creds = prove(&server, "thief@example.org").await;
+    let creds = validate_for_addition(&server, "thief@example.org").await;
     // The stage is completed in each of these sessions, but the operation is not finished.
     let mut sessions = Vec::new();
     for (path, body) in [
@@ -184,7 +173,7 @@ async fn deact_13_an_addition_racing_a_deactivation_leaves_nothing() {
     let server = Arc::new(TestServer::with(&ADDRESSES).await);
     let owner = sign_up_with(&server, "alice", EMAIL, ALICE).await;
     let second = log_in(&server, "alice", PASSWORD).await;
-    let creds = prove(&server, "second@example.org").await;
+    let creds = validate_for_addition(&server, "second@example.org").await;
     let slow = Fault::new(FaultKind::Delay(Duration::from_millis(700)))
         .by("AccountDeactivate")
         .on("TransactWriteItems");
@@ -202,10 +191,7 @@ async fn deact_13_an_addition_racing_a_deactivation_leaves_nothing() {
     };
     tokio::time::sleep(Duration::from_millis(300)).await;
     let body = json!({ "three_pid_creds": creds });
-    second
-        .post(&server, "/_matrix/client/v3/account/3pid", &body)
-        .await
-        .ok();
+    second.post(&server, THREEPID_PATH, &body).await.ok();
     let status = end.await.unwrap();
     server.local.proxy().clear_faults();
     assert_eq!(status, 403, "the account has changed");
@@ -223,14 +209,15 @@ async fn http_19_a_change_cannot_be_hidden_among_many() {
     let settings = [&ADDRESSES[..], &[("GATEHOUSE_LIMITS", "on")]].concat();
     let server = TestServer::with(&settings).await;
     let attacker = sign_up_with(&server, "alice", EMAIL, ALICE).await;
-    let change = || {
-        with_auth(
-            json!({ "new_password": PASSWORD }),
-            password_of("alice", PASSWORD, None),
-        )
-    };
-    for _ in 0..10 {
-        attacker.post(&server, PASSWORD_PATH, &change()).await.ok();
+    let change = with_auth(
+        json!({ "new_password": PASSWORD }),
+        password_of("alice", PASSWORD, None),
+    );
+    for number in 0..10 {
+        server
+            .post_as_from(peer(number), &attacker.token, PASSWORD_PATH, &change)
+            .await
+            .ok();
     }
     server.deliver().await;
     let sent_before = server.messages().len();
@@ -264,31 +251,15 @@ async fn pwd_05_changes_without_a_mailbox_are_limited() {
         password_of("alice", PASSWORD, None),
     );
     for number in 0..Limit::Notice.quota().burst {
-        post_from(
-            &server,
-            peer(number),
-            &attacker.token,
-            PASSWORD_PATH,
-            &change,
-        )
-        .await
-        .ok();
+        server
+            .post_as_from(peer(number), &attacker.token, PASSWORD_PATH, &change)
+            .await
+            .ok();
     }
-    post_from(&server, peer(99), &attacker.token, PASSWORD_PATH, &change)
+    server
+        .post_as_from(peer(99), &attacker.token, PASSWORD_PATH, &change)
         .await
         .error(429, "M_LIMIT_EXCEEDED");
-}
-
-async fn post_from(
-    server: &TestServer,
-    from: IpAddr,
-    token: &str,
-    path: &str,
-    body: &Value,
-) -> Reply {
-    let request = Request::post(path).header("authorization", format!("Bearer {token}"));
-    let request = request.body(body.to_string().into_bytes()).unwrap();
-    server.send_from(from, request).await
 }
 
 /// Resets the password of alice by e-mail, and logs in with the new one.
@@ -309,33 +280,27 @@ async fn pwd_05_no_quota_of_an_intruder_prevents_a_reset() {
         let settings = [&ADDRESSES[..], &[("GATEHOUSE_LIMITS", "on")]].concat();
         let server = TestServer::with(&settings).await;
         let owner = sign_up_with(&server, "alice", EMAIL, ALICE).await;
-        let login = login_of("alice", PASSWORD).to_string().into_bytes();
-        let login = Request::post(LOGIN).body(login).unwrap();
-        let intruder = Device::of(&server.send_from(peer(1), login).await.ok());
+        let login = login_of("alice", PASSWORD);
+        let intruder = Device::of(&server.post_from(peer(1), LOGIN, &login).await.ok());
         let change = with_auth(
             json!({ "new_password": PASSWORD }),
             password_of("alice", PASSWORD, None),
         );
         let change = async |network| {
-            post_from(
-                &server,
-                peer(network),
-                &intruder.token,
-                PASSWORD_PATH,
-                &change,
-            )
-            .await
+            server
+                .post_as_from(peer(network), &intruder.token, PASSWORD_PATH, &change)
+                .await
         };
-        for _ in 0..10 {
-            change(1).await.ok();
+        for number in 20..30 {
+            change(number).await.ok();
         }
         assert!(!owner.is_valid(&server).await);
         for number in 0..10 {
             server.advance(Duration::from_mins(1));
             let address = format!("intruder{number}@example.org");
-            let body = json!({ "three_pid_creds": prove(&server, &address).await });
-            let path = "/_matrix/client/v3/account/3pid";
-            post_from(&server, peer(2), &intruder.token, path, &body)
+            let body = json!({ "three_pid_creds": validate_for_addition(&server, &address).await });
+            server
+                .post_as_from(peer(2), &intruder.token, THREEPID_PATH, &body)
                 .await
                 .ok();
         }
@@ -346,11 +311,12 @@ async fn pwd_05_no_quota_of_an_intruder_prevents_a_reset() {
         for number in 0..200 {
             let network = peer(100 + number / 10);
             let reply = if number < 100 {
-                post_from(&server, network, &intruder.token, PASSWORD_PATH, &wrong).await
+                server
+                    .post_as_from(network, &intruder.token, PASSWORD_PATH, &wrong)
+                    .await
             } else {
-                let body = login_of("alice", "wrong").to_string().into_bytes();
-                let request = Request::post(LOGIN).body(body).unwrap();
-                server.send_from(network, request).await
+                let body = login_of("alice", "wrong");
+                server.post_from(network, LOGIN, &body).await
             };
             assert!(
                 [401, 403].contains(&reply.status.as_u16()),
@@ -376,9 +342,7 @@ async fn pwd_05_each_address_has_its_own_quota_of_resets() {
     let settings = [&ADDRESSES[..], &[("GATEHOUSE_LIMITS", "on")]].concat();
     let server = TestServer::with(&settings).await;
     let owner = sign_up_with(&server, "alice", EMAIL, ALICE).await;
-    let body = json!({ "three_pid_creds": prove(&server, "intruder@example.org").await });
-    let path = "/_matrix/client/v3/account/3pid";
-    owner.post(&server, path, &body).await.ok();
+    add_address(&server, &owner, "intruder@example.org").await;
     for number in 0..12 {
         server.advance(Duration::from_mins(10));
         let secret = format!("intruder-{number}");

@@ -76,6 +76,8 @@ struct Subject {
     threepids: Option<Vec<ThreePid>>,
     /// The validated 3PID that authenticated the request, if the request was not authenticated by a password.
     validated: Option<ValidatedThreePid>,
+    /// Whether that 3PID is recent.
+    is_by_recent_threepid: bool,
 }
 
 /// Handles the request.
@@ -161,15 +163,15 @@ async fn finish(
             return Err(error.into());
         }
     };
-    let account = subject.account;
     let verified = completion.result.password.as_ref();
     let change = PasswordChange {
         user: subject.user,
-        epoch: account.epoch,
+        account: subject.account,
         password: hash?,
         device_logout: logout,
         known: verified.map(|verified| verified.password_changed_at),
         validated: subject.validated,
+        is_by_recent_threepid: subject.is_by_recent_threepid,
         messages,
         now: app.clock.now(),
     };
@@ -178,7 +180,7 @@ async fn finish(
     // the owner out. The network is recorded after the time of the change, because after a reset the networks that were
     // recorded earlier are no longer known.
     let changed = Box::pin(protected.finish_with(app, completion, DONE, write));
-    let account = Some(&account).filter(|_| change.device_logout != DeviceLogout::None);
+    let account = Some(&change.account).filter(|_| change.device_logout != DeviceLogout::None);
     let kept = match &change.device_logout {
         DeviceLogout::AllExcept { id, .. } => Some(id),
         DeviceLogout::None | DeviceLogout::All => None,
