@@ -173,9 +173,14 @@ impl Client {
 
     /// Creates the user. If a user with this name exists, the call changes nothing.
     pub async fn create_user(&self, user: &Localpart) -> Result<Existence, HomeserverError> {
-        self.post("provision_user", json!({ "localpart": user.as_str() }))
-            .await?
-            .existence()
+        let answer = self
+            .post("provision_user", json!({ "localpart": user.as_str() }))
+            .await?;
+        match (answer.status, answer.errcode()) {
+            // Synapse responds like this while another call creates the user (HS-12).
+            (400, "M_USER_IN_USE") => Ok(Existence::Existed),
+            _ => answer.existence(),
+        }
     }
 
     /// Sets all e-mail addresses of the user and whether the user is locked. Creates the user if there is none. Palpo
