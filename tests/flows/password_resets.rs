@@ -1,6 +1,7 @@
 //! Password resets without the old password: a validated session can be used once. The tests also check
 //! which tokens remain valid.
 
+mod recent_addresses;
 mod trust_limits;
 
 use std::{sync::Arc, time::Duration};

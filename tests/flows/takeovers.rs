@@ -15,25 +15,15 @@ use test_support::{PASSWORD, PREFIXES, Reply, TestServer};
 use crate::flows::support::{
     account_helpers::{
         ADDRESSES, DEACTIVATE_PATH, DELETE_DEVICES_PATH, Device, LOGIN, OTHER_PASSWORD,
-        PASSWORD_PATH, log_in, login_of, password_of, request_reset_token, rows_of, sign_up_with,
-        try_login, with_auth,
+        PASSWORD_PATH, THREEPID_PATH, add_address, log_in, login_of, password_of,
+        request_reset_token, rows_of, sign_up_with, try_login, validate_for_addition, with_auth,
     },
     mail_helpers::peer,
     page, submit,
-    threepid_helpers::{ALICE, EMAIL, claims, confirm, link_to},
+    threepid_helpers::{ALICE, EMAIL, claims},
 };
 
 const ADD: &str = "/_matrix/client/v3/account/3pid/add";
-
-/// Validates an address for an account and returns the credentials.
-async fn prove(server: &TestServer, address: &str) -> Value {
-    let ask = json!({ "email": address, "client_secret": "add", "send_attempt": 1 });
-    let path = "/_matrix/client/v3/account/3pid/email/requestToken";
-    let validation = server.post(path, &ask).await.ok();
-    server.deliver().await;
-    confirm(server, &link_to(server, address)).await;
-    json!({ "sid": validation["sid"], "client_secret": "add" })
-}
 
 /// UIA-20, PWD-13: a stage that was completed with an old password has no effect after a password
 /// change, even if the devices were kept. This holds for every operation, with a token or without.
@@ -42,7 +32,7 @@ async fn pwd_13_stages_completed_with_an_old_password_are_invalid() {
     let server = TestServer::with(&ADDRESSES).await;
     let owner = sign_up_with(&server, "alice", EMAIL, ALICE).await;
     let attacker = log_in(&server, "alice", PASSWORD).await;
-    let creds = prove(&server, "thief@example.org").await;
+    let creds = validate_for_addition(&server, "thief@example.org").await;
     // The stage is completed in each of these sessions, but the operation is not finished.
     let mut sessions = Vec::new();
     for (path, body) in [
@@ -184,7 +174,7 @@ async fn deact_13_an_addition_racing_a_deactivation_leaves_nothing() {
     let server = Arc::new(TestServer::with(&ADDRESSES).await);
     let owner = sign_up_with(&server, "alice", EMAIL, ALICE).await;
     let second = log_in(&server, "alice", PASSWORD).await;
-    let creds = prove(&server, "second@example.org").await;
+    let creds = validate_for_addition(&server, "second@example.org").await;
     let slow = Fault::new(FaultKind::Delay(Duration::from_millis(700)))
         .by("AccountDeactivate")
         .on("TransactWriteItems");
@@ -202,10 +192,7 @@ async fn deact_13_an_addition_racing_a_deactivation_leaves_nothing() {
     };
     tokio::time::sleep(Duration::from_millis(300)).await;
     let body = json!({ "three_pid_creds": creds });
-    second
-        .post(&server, "/_matrix/client/v3/account/3pid", &body)
-        .await
-        .ok();
+    second.post(&server, THREEPID_PATH, &body).await.ok();
     let status = end.await.unwrap();
     server.local.proxy().clear_faults();
     assert_eq!(status, 403, "the account has changed");
@@ -333,9 +320,8 @@ async fn pwd_05_no_quota_of_an_intruder_prevents_a_reset() {
         for number in 0..10 {
             server.advance(Duration::from_mins(1));
             let address = format!("intruder{number}@example.org");
-            let body = json!({ "three_pid_creds": prove(&server, &address).await });
-            let path = "/_matrix/client/v3/account/3pid";
-            post_from(&server, peer(2), &intruder.token, path, &body)
+            let body = json!({ "three_pid_creds": validate_for_addition(&server, &address).await });
+            post_from(&server, peer(2), &intruder.token, THREEPID_PATH, &body)
                 .await
                 .ok();
         }
@@ -376,9 +362,7 @@ async fn pwd_05_each_address_has_its_own_quota_of_resets() {
     let settings = [&ADDRESSES[..], &[("GATEHOUSE_LIMITS", "on")]].concat();
     let server = TestServer::with(&settings).await;
     let owner = sign_up_with(&server, "alice", EMAIL, ALICE).await;
-    let body = json!({ "three_pid_creds": prove(&server, "intruder@example.org").await });
-    let path = "/_matrix/client/v3/account/3pid";
-    owner.post(&server, path, &body).await.ok();
+    add_address(&server, &owner, "intruder@example.org").await;
     for number in 0..12 {
         server.advance(Duration::from_mins(10));
         let secret = format!("intruder-{number}");

@@ -45,11 +45,12 @@ pub(super) async fn password(admin: &Admin, user: &Localpart) -> anyhow::Result<
         messages.push(NewMessage::purge(user, now, rng));
         let change = PasswordChange {
             user: user.clone(),
-            epoch: account.epoch,
+            account,
             password: hash.clone(),
             device_logout: DeviceLogout::All,
             known: None,
             validated: None,
+            is_by_recent_threepid: false,
             messages,
             now,
         };

@@ -75,6 +75,8 @@ struct Subject {
     threepids: Option<Vec<ThreePid>>,
     /// The validated 3PID that authenticated the request, if the request was not authenticated by a password.
     validated: Option<ValidatedThreePid>,
+    /// Whether that 3PID is recent.
+    is_by_recent_threepid: bool,
 }
 
 /// Handles the request.
@@ -163,11 +165,12 @@ async fn finish(
     let verified = completion.result.password.as_ref();
     let change = PasswordChange {
         user: subject.user,
-        epoch: subject.account.epoch,
+        account: subject.account,
         password: hash?,
         device_logout: logout,
         known: verified.map(|verified| verified.password_changed_at),
         validated: subject.validated,
+        is_by_recent_threepid: subject.is_by_recent_threepid,
         messages,
         now: app.clock.now(),
     };

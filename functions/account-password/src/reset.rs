@@ -1,8 +1,11 @@
 //! Finds the account whose password is changed: the account of the access token, or the account of a validated
 //! 3PID.
 
+use std::time::Duration;
+
 use shared::{
     app::App,
+    clock::Timestamp,
     error::{ErrorCode, MatrixError, Rejection},
     http::Response,
     limits::{self, Limit},
@@ -17,6 +20,9 @@ use shared::{
 };
 
 use crate::Subject;
+
+/// The time after its addition from which a 3PID is established.
+const ESTABLISHED_AFTER: Duration = Duration::from_hours(30 * 24);
 
 /// The outcome of the search for the account.
 pub(crate) enum Found {
@@ -46,6 +52,7 @@ pub(crate) async fn subject(
                 account: caller.account.clone(),
                 threepids: read.map(|own| own.iter().map(|own| own.threepid.clone()).collect()),
                 validated: None,
+                is_by_recent_threepid: false,
             };
             Ok(Found::Subject(Box::new(subject), Box::new(completion)))
         }
@@ -97,15 +104,22 @@ async fn owner(
         Some(account) if account.status != AccountStatus::Deactivated => account,
         _ => return refuse(app, protected, completion, not_found()).await,
     };
+    let now = app.clock.now();
     let own = threepids.iter().find(|own| own.threepid == *threepid);
+    let is_recent = own.is_some_and(|own| !is_established(own, &threepids, now));
+    let not_before = if is_recent {
+        account.proofs_not_before
+    } else {
+        account.established_not_before
+    };
     let is_before_addition = own.is_none_or(|own| validated.started_at < own.added);
-    if is_before_addition || validated.started_at < account.proofs_not_before {
+    if is_before_addition || validated.started_at < not_before {
         // The validation was requested before the last password change, or by an earlier owner of
         // the 3PID, so it is no longer valid.
         let (network, medium) = (protected.network, threepid.medium);
         return Err(completion.reopen_threepid_stage(app, network, medium).await);
     }
-    if let Err(error) = check_allowed(app, &validated, &threepids) {
+    if let Err(error) = check_allowed(app, &validated, &threepids, now) {
         return refuse(app, protected, completion, error).await;
     }
     let subject = Subject {
@@ -113,22 +127,34 @@ async fn owner(
         account,
         threepids: Some(threepids.into_iter().map(|own| own.threepid).collect()),
         validated: Some(validated),
+        is_by_recent_threepid: is_recent,
     };
     Ok(Found::Subject(Box::new(subject), Box::new(completion)))
 }
 
-/// Rejects a reset by phone number if the account has an e-mail address or if the number was validated
+/// Whether a 3PID is the oldest of its account, or has belonged to the account for long enough. An attacker with an
+/// access token can add 3PIDs. As long as they are recent, they must not keep the account owner from a reset with an
+/// established 3PID.
+fn is_established(own: &OwnThreePid, threepids: &[OwnThreePid], now: Timestamp) -> bool {
+    now.since(own.added) >= ESTABLISHED_AFTER
+        || threepids.iter().all(|other| own.added <= other.added)
+}
+
+/// Rejects a reset by phone number if the account has an established e-mail address or if the number was validated
 /// too long ago, because phone numbers are reassigned.
 fn check_allowed(
     app: &App,
     validated: &ValidatedThreePid,
     threepids: &[OwnThreePid],
+    now: Timestamp,
 ) -> Result<(), MatrixError> {
-    let is_email = |own: &OwnThreePid| own.threepid.medium == Medium::Email;
+    let is_established_email = |own: &OwnThreePid| {
+        own.threepid.medium == Medium::Email && is_established(own, threepids, now)
+    };
     if validated.threepid.medium != Medium::Msisdn {
         return Ok(());
     }
-    if threepids.iter().any(is_email) {
+    if threepids.iter().any(is_established_email) {
         return Err(forbidden(
             "The account has an e-mail address. Use it to set a new password",
         ));
@@ -136,7 +162,7 @@ fn check_allowed(
     let own = threepids
         .iter()
         .find(|own| own.threepid == validated.threepid);
-    let age = own.map(|own| app.clock.now().since(own.validated));
+    let age = own.map(|own| now.since(own.validated));
     let is_too_old = match (age, app.config.reset_phone_age) {
         (Some(age), Some(limit)) => age > limit,
         _ => false,

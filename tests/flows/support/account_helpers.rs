@@ -11,13 +11,15 @@ use test_support::{PASSWORD, Reply, TestServer};
 use crate::{
     api::support::{WHOAMI, post_as},
     flows::support::threepid_helpers::{
-        EMAIL, MAIL, MSISDN, SMS, ValidationSession, request_mail, request_text,
+        EMAIL, MAIL, MSISDN, SMS, ValidationSession, confirm, link_to, mail_to, request_mail,
+        request_text,
     },
 };
 
 pub(crate) const PASSWORD_PATH: &str = "/_matrix/client/v3/account/password";
 pub(crate) const DEACTIVATE_PATH: &str = "/_matrix/client/v3/account/deactivate";
 pub(crate) const DELETE_DEVICES_PATH: &str = "/_matrix/client/v3/delete_devices";
+pub(crate) const THREEPID_PATH: &str = "/_matrix/client/v3/account/3pid";
 pub(crate) const LOGIN: &str = "/_matrix/client/v3/login";
 /// Another password that every policy accepts.
 pub(crate) const OTHER_PASSWORD: &str = "walnut 3 harbour comet";
@@ -167,6 +169,22 @@ pub(crate) async fn request_reset_token(
         address: answer["msisdn"].as_str().unwrap_or(to).to_owned(),
         answer,
     }
+}
+
+/// Validates an e-mail address for an addition to an account and returns the credentials.
+pub(crate) async fn validate_for_addition(server: &TestServer, address: &str) -> Value {
+    let secret = format!("addition-of-{}", address.replace('@', "-"));
+    let path = "/_matrix/client/v3/account/3pid/email/requestToken";
+    let answer = server.post(path, &mail_to(address, &secret, 1)).await.ok();
+    server.deliver().await;
+    confirm(server, &link_to(server, address)).await;
+    json!({ "sid": answer["sid"], "client_secret": secret })
+}
+
+/// Adds an e-mail address to an account with an access token alone.
+pub(crate) async fn add_address(server: &TestServer, device: &Device, address: &str) {
+    let body = json!({ "three_pid_creds": validate_for_addition(server, address).await });
+    device.post(server, THREEPID_PATH, &body).await.ok();
 }
 
 /// The rows of an account: `(sort key, row)`.

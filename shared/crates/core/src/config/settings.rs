@@ -156,7 +156,7 @@ pub const SETTINGS: &[Setting] = &[
     row(
         "GATEHOUSE_RESET_PHONE_AGE",
         Some("365d"),
-        "How long after its validation a phone number can reset the password of an account without an e-mail address: a number with one of the units `s`, `m`, `h`, `d`, or `never` for no time limit. A phone number never resets the password of an account that has an e-mail address, because phone numbers are reassigned.",
+        "How long after its validation a phone number can reset the password of an account without an e-mail address: a number with one of the units `s`, `m`, `h`, `d`, or `never` for no time limit. A phone number never resets the password of an account that has an e-mail address, because phone numbers are reassigned. An e-mail address that is newer than the number counts after 30 days, so that an attacker with an access token cannot prevent a reset by adding an address.",
     ),
     row(
         "GATEHOUSE_3PID_CHANGES",

@@ -35,8 +35,9 @@ const PASSWORD_UNCHANGED: &str = "changed = :set";
 const ACCOUNT_UNCHANGED: &str = "epoch = :epoch AND #status IN (:active, :suspended)";
 
 impl Store {
-    /// Sets a new password. It logs out the devices that the change does not keep and invalidates
-    /// all validation sessions that started earlier (PWD-08 to PWD-11, PWD-19). One `TransactWriteItems` call.
+    /// Sets a new password. It logs out the devices that the change does not keep and invalidates the validation
+    /// sessions that started earlier (PWD-08 to PWD-11, PWD-19), except those of established 3PIDs after a reset with a
+    /// recent one. One `TransactWriteItems` call.
     ///
     /// The conditions, in their order of precedence: the UIA session is unchanged
     /// ([`ChangeAccountError::SessionChanged`]); the account, the old password and the kept device
@@ -176,36 +177,54 @@ impl Store {
     }
 
     fn account_with_new_password(&self, change: &PasswordChange) -> TransactWriteItem {
-        let (set, remove) = match &change.device_logout {
-            DeviceLogout::None => ("", ""),
-            DeviceLogout::AllExcept { .. } => (
-                ", epoch = :next, spared_device = :device, spared_epoch = :spared",
-                "",
-            ),
-            DeviceLogout::All => (", epoch = :next", " REMOVE spared_device, spared_epoch"),
+        let (mut set, mut remove) = (vec!["proofs_not_before = :now"], Vec::new());
+        match &change.device_logout {
+            DeviceLogout::None => {}
+            DeviceLogout::AllExcept { .. } => {
+                set.push("epoch = :next, spared_device = :device, spared_epoch = :spared");
+            }
+            DeviceLogout::All => {
+                set.push("epoch = :next");
+                remove.push("spared_device, spared_epoch");
+            }
+        }
+        if change.is_by_recent_threepid {
+            set.push("recent_reset = :now, established_not_before = :established");
+        } else {
+            remove.push("recent_reset, established_not_before");
+        }
+        let mut condition = ACCOUNT_UNCHANGED.to_owned();
+        if change.validated.is_some() {
+            set.push("reset_at = :now");
+            // A change that logs out no device does not change the epoch.
+            condition +=
+                " AND (attribute_not_exists(proofs_not_before) OR proofs_not_before = :before)";
+        }
+        let remove = match &*remove {
+            [] => String::new(),
+            attributes => format!(" REMOVE {}", attributes.join(", ")),
         };
-        let (reset, validation_counts) = match &change.validated {
-            Some(_) => (
-                ", reset_at = :now",
-                " AND (attribute_not_exists(proofs_not_before) OR proofs_not_before <= :begun)",
-            ),
-            None => ("", ""),
-        };
+        let account = &change.account;
         let mut update = self
-            .update_account(&change.user, change.epoch)
-            .update_expression(format!("SET proofs_not_before = :now{reset}{set}{remove}"))
-            .condition_expression(format!("{ACCOUNT_UNCHANGED}{validation_counts}"))
+            .update_account(&change.user, account.epoch)
+            .update_expression(format!("SET {}{remove}", set.join(", ")))
+            .condition_expression(condition)
             .expression_attribute_values(":now", number(change.now.0));
         if !matches!(change.device_logout, DeviceLogout::None) {
-            update = update.expression_attribute_values(":next", number(change.epoch + 1));
+            update = update.expression_attribute_values(":next", number(account.epoch + 1));
         }
         if let DeviceLogout::AllExcept { id, epoch, .. } = &change.device_logout {
             update = update
                 .expression_attribute_values(":device", text(id.as_str()))
                 .expression_attribute_values(":spared", number(*epoch));
         }
-        if let Some(validated) = &change.validated {
-            update = update.expression_attribute_values(":begun", number(validated.started_at.0));
+        if change.is_by_recent_threepid {
+            let established = number(account.established_not_before.0);
+            update = update.expression_attribute_values(":established", established);
+        }
+        if change.validated.is_some() {
+            let before = number(account.proofs_not_before.0);
+            update = update.expression_attribute_values(":before", before);
         }
         transact_update(update)
     }

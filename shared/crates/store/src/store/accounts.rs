@@ -67,6 +67,8 @@ pub struct AccountRow {
     pub kept_device: Option<KeptDevice>,
     /// Validation sessions that started earlier are invalid for this account.
     pub proofs_not_before: Timestamp,
+    /// The same for the sessions of established 3PIDs, which a password reset with a recent 3PID does not invalidate.
+    pub established_not_before: Timestamp,
     /// The time of the last password reset by a validated 3PID. Client networks that were used earlier are no longer
     /// known.
     pub reset_at: Timestamp,
@@ -149,12 +151,20 @@ impl AccountRow {
                 epoch: row.number("spared_epoch")?,
             }),
         };
+        let proofs_not_before = row.time_if("proofs_not_before")?.unwrap_or_default();
+        // Any later change sets another `proofs_not_before`, so that the pair of attributes is void. A function of an
+        // earlier version does not remove the pair.
+        let established_not_before = match row.time_if("recent_reset")? {
+            Some(time) if time == proofs_not_before => row.time("established_not_before")?,
+            _ => proofs_not_before,
+        };
         Ok(Self {
             status,
             kind,
             epoch: row.number("epoch")?,
             kept_device,
-            proofs_not_before: row.time_if("proofs_not_before")?.unwrap_or_default(),
+            proofs_not_before,
+            established_not_before,
             reset_at: row.time_if("reset_at")?.unwrap_or_default(),
             address_changes: row.number_if("address_changes")?.unwrap_or_default(),
         })

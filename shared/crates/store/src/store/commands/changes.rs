@@ -35,8 +35,8 @@ pub enum DeviceLogout {
 pub struct PasswordChange {
     /// The username.
     pub user: Localpart,
-    /// The epoch of the account at the time of the authentication.
-    pub epoch: i64,
+    /// The account at the time of the authentication.
+    pub account: AccountRow,
     /// The new password.
     pub password: PasswordHash,
     /// The devices to log out.
@@ -45,6 +45,8 @@ pub struct PasswordChange {
     pub known: Option<Timestamp>,
     /// The validated 3PID of a password reset. Its validation session is spent.
     pub validated: Option<ValidatedThreePid>,
+    /// Whether that 3PID is recent. The reset then invalidates no validation session of an established 3PID.
+    pub is_by_recent_threepid: bool,
     /// The messages to enqueue.
     pub messages: Vec<NewMessage>,
     /// The current time.
