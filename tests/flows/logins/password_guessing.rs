@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::flows::support::{
     account_helpers::{
-        ADDRESSES, LOGIN, OTHER_PASSWORD, PASSWORD_PATH, login_of, password_of,
+        ADDRESSES, DEACTIVATE_PATH, Device, LOGIN, OTHER_PASSWORD, PASSWORD_PATH, login_of, password_of,
         request_reset_token, sign_up, sign_up_with, with_auth,
     },
     threepid_helpers::EMAIL,
@@ -273,6 +273,32 @@ async fn l15_a_stolen_token_gains_nothing_from_more_networks() {
     )
     .await;
     reply.ok();
+}
+
+/// After a reset, the attempts with a stolen token do not keep the owner from using the new password.
+#[tokio::test]
+async fn l15_a_reset_starts_a_new_quota_of_attempts_with_a_token() {
+    let server = TestServer::with(&[&ADDRESSES[..], &[LIMITS]].concat()).await;
+    let stolen = sign_up_with(&server, "alice", EMAIL, "alice@example.org").await;
+    let wrong = with_auth(json!({}), password_of("alice", "wrong", None));
+    for network in 0..101 {
+        let from = from_other_network(network);
+        let reply = post_from(&server, from, DEACTIVATE_PATH, &stolen.token, &wrong).await;
+        assert_eq!(reply.status == 429, network == 100, "{}", reply.text());
+    }
+    let validation = request_reset_token(&server, EMAIL, "alice@example.org", "reset").await;
+    validation.validate(&server).await;
+    let mut body = validation.attempt(None);
+    body["new_password"] = OTHER_PASSWORD.into();
+    server.advance(Duration::from_millis(1));
+    server.post(PASSWORD_PATH, &body).await.ok();
+    let login = log_in(&server, HOME, "alice", OTHER_PASSWORD).await.ok();
+    let owner = Device::of(&login);
+    let auth = password_of("alice", OTHER_PASSWORD, None);
+    let change = with_auth(json!({ "new_password": PASSWORD }), auth);
+    post_from(&server, HOME, PASSWORD_PATH, &owner.token, &change)
+        .await
+        .ok();
 }
 
 /// A request that hashes no password consumes no attempt, for example the replay of a finished request

@@ -278,7 +278,9 @@ pub async fn refund_token_holder(app: &App, user: &Localpart, network: ClientNet
 
 /// Verifies the password of the access token's user, after [`charge_token_holder`]. Computes one hash, even if no
 /// hash is stored. The limit for all networks together is charged concurrently with the hash and not earlier: the
-/// token is valid at this point, so a client without a valid token cannot use up the quota of the account owner.
+/// token is valid at this point, so a client without a valid token cannot use up the quota of the account owner. Each
+/// password has a separate quota: after a password reset, the guesses of an attacker with a stolen token do not keep the
+/// account owner from using the new password.
 /// Returns the charge to refund, because a correct password is not counted.
 pub async fn verify_token_holder(
     app: &App,
@@ -287,9 +289,11 @@ pub async fn verify_token_holder(
     password: &Secret,
     network: ClientNetwork,
 ) -> Result<(Limit, String), CredentialError> {
-    let (limit, name) = (Limit::TokenHolderPasswordAttempts, user.as_str());
+    let changed_at = hash.as_ref().map(|hash| hash.changed_at);
+    let limit = Limit::TokenHolderPasswordAttempts;
+    let key = format!("{} {}", user.as_str(), changed_at.unwrap_or_default().0);
     let (charged, outcome) = tokio::join!(
-        limits::consume(app, limit, name),
+        limits::consume(app, limit, &key),
         app.hasher.verify(password, hash)
     );
     // The limit takes precedence over the outcome of the hash: the outcome would disclose the result of an attempt
@@ -302,7 +306,7 @@ pub async fn verify_token_holder(
         }
         PasswordCheck::Right | PasswordCheck::Outdated => {
             // A lost refund costs one attempt, so the error is ignored.
-            let _ = limits::refund(app, limit, name).await;
+            let _ = limits::refund(app, limit, &key).await;
             Ok(attempt::by_network(
                 &Identifier::User(user.clone()).key(),
                 network,

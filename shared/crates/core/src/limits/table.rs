@@ -24,10 +24,10 @@ pub enum Limit {
     NetworkPasswordAttempts,
     /// Password attempts without an access token, by account, from all networks together.
     AccountPasswordAttempts,
-    /// Password attempts with an access token of the account, by account. They have a separate quota, so that
-    /// attackers without a token cannot use up the owner's, and so that a stolen token that is used from many
-    /// networks allows hardly more attempts than from one network. The limit applies to known networks too: an
-    /// owner whose attempts are rejected can log out all devices.
+    /// Password attempts with an access token of the account, by account and the time of its last password change.
+    /// They have a separate quota, so that attackers without a token cannot use up the owner's, and so that a stolen
+    /// token that is used from many networks allows hardly more attempts than from one network. The limit applies to
+    /// known networks too: an owner whose attempts are rejected can log out all devices.
     TokenHolderPasswordAttempts,
     /// Requests to UIA-protected endpoints of an account.
     Account,
@@ -178,7 +178,7 @@ pub const LIMITS: [LimitRow; 50] = [
     row(Limit::PasswordHash, "password-hash", "network", (20, 30), "each password hash: registration, login, the stage `m.login.password`, password reset"),
     row(Limit::NetworkPasswordAttempts, "password-guess", "identifier and network", (10, MINUTE), "each password attempt; refunded if the password is right"),
     row(Limit::AccountPasswordAttempts, "account-guess", "account, all networks", (100, 10 * MINUTE), "each password attempt without an access token; refunded if the password is right. An attempt above this limit gets the response to a wrong password"),
-    row(Limit::TokenHolderPasswordAttempts, "own-guess", "account, all networks", (100, 10 * MINUTE), "each password attempt with an access token of the account; refunded if the password is right"),
+    row(Limit::TokenHolderPasswordAttempts, "own-guess", "account and its password, all networks", (100, 10 * MINUTE), "each password attempt with an access token of the account; refunded if the password is right"),
     row(Limit::Account, "account", "network", (60, 2), "each request to a UIA-protected endpoint of an account, `POST /account/3pid`, `POST /account/3pid/delete`, `PUT /devices/{deviceId}`"),
     row(Limit::Login, "login", "network", (60, 2), "each login, with a password or as an application service"),
     row(Limit::Refresh, "refresh", "network", (60, 2), "each `POST /refresh`"),
