@@ -24,7 +24,7 @@ use gatehouse_admin::{Admin, environment::Environment, services::Services};
 use gatehouse_local::{
     Local, Options, aws_fakes::outbox::Message, dynamodb::proxy::Call, runtime::clock::MovableClock,
 };
-use http::Request;
+use http::{Request, request::Builder};
 pub use log::Log;
 use rand_chacha::{
     ChaCha20Rng,
@@ -60,6 +60,14 @@ impl Rng for SeededRng {
             .unwrap_or_else(PoisonError::into_inner)
             .fill_bytes(bytes);
     }
+}
+
+/// A request with this JSON body.
+fn json_request(request: Builder, body: &Value) -> Request<Vec<u8>> {
+    let request = request.header("content-type", "application/json");
+    request
+        .body(body.to_string().into_bytes())
+        .expect("a request")
 }
 
 /// A server under test.
@@ -157,6 +165,18 @@ impl TestServer {
         let request = Request::post(path).header("content-type", "application/json");
         self.send(request.body(body.as_bytes().to_vec()).expect("a request"))
             .await
+    }
+
+    /// Sends a `POST` request with a JSON body from another IP address.
+    pub async fn post_from(&self, peer: IpAddr, path: &str, body: &Value) -> Reply {
+        self.send_from(peer, json_request(Request::post(path), body))
+            .await
+    }
+
+    /// Sends a `POST` request with a JSON body and an access token from another IP address.
+    pub async fn post_as_from(&self, peer: IpAddr, token: &str, path: &str, body: &Value) -> Reply {
+        let request = Request::post(path).header("authorization", format!("Bearer {token}"));
+        self.send_from(peer, json_request(request, body)).await
     }
 
     /// Sends a `GET` request without a token.

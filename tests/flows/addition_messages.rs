@@ -11,24 +11,12 @@ use test_support::TestServer;
 
 use crate::flows::support::{
     mail_helpers::{
-        ADD, CODE, LIMITED, LINK, code, confirm, create_owner, link, mail_to, request_message,
-        request_token_for, row, session_for, state, submit_code, test_server, text_to,
+        ADD, ADDRESS, CODE, LIMITED, LINK, MEDIA, NUMBER, by_mail, by_text, code, confirm,
+        create_owner, link, request_message, request_token_for, row, session_for, state,
+        submit_code, test_server,
     },
     users,
 };
-
-const ADDRESS: &str = "alice@example.org";
-const NUMBER: &str = "447400123456";
-
-fn by_mail(secret: &str) -> Value {
-    mail_to(ADDRESS, secret, 1)
-}
-
-fn by_text(secret: &str) -> Value {
-    text_to(NUMBER, secret, 1)
-}
-
-const MEDIA: [fn(&str) -> Value; 2] = [by_mail, by_text];
 
 /// The messages that a request with this secret causes.
 async fn messages_for(server: &TestServer, body: &Value) -> Vec<Message> {

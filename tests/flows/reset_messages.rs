@@ -8,8 +8,6 @@
 mod deliveries;
 mod origins;
 
-use std::time::Duration;
-
 use http::Request;
 use serde_json::{Value, json};
 use test_support::TestServer;
@@ -18,35 +16,14 @@ use crate::{
     api::support::set_status,
     flows::support::{
         mail_helpers::{
-            ADD, CODE, CONFIRM, LIMITED, LINK, MAIL_STAGE, RESET, SMS_STAGE, code, confirm,
-            create_owner, expected_statuses, link, mail_to, registration_with, request_token_for,
-            row, session_for, state, statuses, submit_code, test_server, text_to, valid_secret,
+            ADD, ADDRESS, CODE, CONFIRM, LIMITED, LINK, MAIL_STAGE, MEDIA, NUMBER, RESET,
+            SMS_STAGE, by_mail, by_text, code, confirm, create_owner, expected_statuses, link,
+            mail_to, registration_with, request_token_for, row, session_for, state, statuses,
+            submit_code, test_server, valid_secret, with_owner,
         },
         submit, users,
     },
 };
-
-const ADDRESS: &str = "alice@example.org";
-const NUMBER: &str = "447400123456";
-
-fn by_mail(secret: &str) -> Value {
-    mail_to(ADDRESS, secret, 1)
-}
-
-fn by_text(secret: &str) -> Value {
-    text_to(NUMBER, secret, 1)
-}
-
-/// Both media, each with a request about the same address.
-const MEDIA: [fn(&str) -> Value; 2] = [by_mail, by_text];
-
-/// A server with an account that has the address.
-async fn with_owner(request: fn(&str) -> Value, settings: &[(&str, &str)]) -> TestServer {
-    let server = test_server(settings).await;
-    create_owner(&server, "alice", &request("the-owner")).await;
-    server.advance(Duration::from_hours(1));
-    server
-}
 
 /// Submits the right link token or code in every way, and asserts that no way succeeds.
 async fn never_validates(server: &TestServer, sid: &str) {

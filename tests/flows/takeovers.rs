@@ -1,16 +1,11 @@
 //! Known attacks that take over an account, all of which must fail.
-#![expect(
-    clippy::unwrap_used,
-    reason = "a failed expectation must fail the test, in helper functions too"
-)]
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use gatehouse_local::dynamodb::proxy::{Fault, FaultKind};
-use http::Request;
-use serde_json::{Value, json};
+use serde_json::json;
 use shared::limits::Limit;
-use test_support::{PASSWORD, PREFIXES, Reply, TestServer};
+use test_support::{PASSWORD, PREFIXES, TestServer};
 
 use crate::flows::support::{
     account_helpers::{
@@ -251,31 +246,15 @@ async fn pwd_05_changes_without_a_mailbox_are_limited() {
         password_of("alice", PASSWORD, None),
     );
     for number in 0..Limit::Notice.quota().burst {
-        post_from(
-            &server,
-            peer(number),
-            &attacker.token,
-            PASSWORD_PATH,
-            &change,
-        )
-        .await
-        .ok();
+        server
+            .post_as_from(peer(number), &attacker.token, PASSWORD_PATH, &change)
+            .await
+            .ok();
     }
-    post_from(&server, peer(99), &attacker.token, PASSWORD_PATH, &change)
+    server
+        .post_as_from(peer(99), &attacker.token, PASSWORD_PATH, &change)
         .await
         .error(429, "M_LIMIT_EXCEEDED");
-}
-
-async fn post_from(
-    server: &TestServer,
-    from: IpAddr,
-    token: &str,
-    path: &str,
-    body: &Value,
-) -> Reply {
-    let request = Request::post(path).header("authorization", format!("Bearer {token}"));
-    let request = request.body(body.to_string().into_bytes()).unwrap();
-    server.send_from(from, request).await
 }
 
 /// Resets the password of alice by e-mail, and logs in with the new one.
@@ -296,22 +275,16 @@ async fn pwd_05_no_quota_of_an_intruder_prevents_a_reset() {
         let settings = [&ADDRESSES[..], &[("GATEHOUSE_LIMITS", "on")]].concat();
         let server = TestServer::with(&settings).await;
         let owner = sign_up_with(&server, "alice", EMAIL, ALICE).await;
-        let login = login_of("alice", PASSWORD).to_string().into_bytes();
-        let login = Request::post(LOGIN).body(login).unwrap();
-        let intruder = Device::of(&server.send_from(peer(1), login).await.ok());
+        let login = login_of("alice", PASSWORD);
+        let intruder = Device::of(&server.post_from(peer(1), LOGIN, &login).await.ok());
         let change = with_auth(
             json!({ "new_password": PASSWORD }),
             password_of("alice", PASSWORD, None),
         );
         let change = async |network| {
-            post_from(
-                &server,
-                peer(network),
-                &intruder.token,
-                PASSWORD_PATH,
-                &change,
-            )
-            .await
+            server
+                .post_as_from(peer(network), &intruder.token, PASSWORD_PATH, &change)
+                .await
         };
         for _ in 0..10 {
             change(1).await.ok();
@@ -321,7 +294,8 @@ async fn pwd_05_no_quota_of_an_intruder_prevents_a_reset() {
             server.advance(Duration::from_mins(1));
             let address = format!("intruder{number}@example.org");
             let body = json!({ "three_pid_creds": validate_for_addition(&server, &address).await });
-            post_from(&server, peer(2), &intruder.token, THREEPID_PATH, &body)
+            server
+                .post_as_from(peer(2), &intruder.token, THREEPID_PATH, &body)
                 .await
                 .ok();
         }
@@ -332,11 +306,12 @@ async fn pwd_05_no_quota_of_an_intruder_prevents_a_reset() {
         for number in 0..200 {
             let network = peer(100 + number / 10);
             let reply = if number < 100 {
-                post_from(&server, network, &intruder.token, PASSWORD_PATH, &wrong).await
+                server
+                    .post_as_from(network, &intruder.token, PASSWORD_PATH, &wrong)
+                    .await
             } else {
-                let body = login_of("alice", "wrong").to_string().into_bytes();
-                let request = Request::post(LOGIN).body(body).unwrap();
-                server.send_from(network, request).await
+                let body = login_of("alice", "wrong");
+                server.post_from(network, LOGIN, &body).await
             };
             assert!(
                 [401, 403].contains(&reply.status.as_u16()),

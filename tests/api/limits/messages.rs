@@ -2,8 +2,8 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use serde_json::{Value, json};
-use test_support::{Reply, TestServer};
+use serde_json::json;
+use test_support::TestServer;
 
 use super::{LIMITS, allowed_after, until_refused};
 use crate::api::{
@@ -18,13 +18,6 @@ use crate::api::{
 /// A client network for each number.
 fn network(number: u32) -> IpAddr {
     IpAddr::from((0x0A00_0000 + number * 256).to_be_bytes())
-}
-
-async fn post_from(server: &TestServer, peer: IpAddr, path: &str, body: &Value) -> Reply {
-    let body = body.to_string();
-    server
-        .send_from(peer, request("POST", path, &[], body.as_bytes()))
-        .await
 }
 
 /// 3PID-16: a repeated request sends no message, but costs a read.
@@ -84,7 +77,7 @@ async fn l13_messages_to_one_address_are_limited_in_any_session() {
         let server = server_with(&[LIMITS]).await;
         for next in 0..most + 5 {
             let body = message_request(medium, 1, &format!("secret{next}"), 1);
-            post_from(&server, network(next), path, &body).await.ok();
+            server.post_from(network(next), path, &body).await.ok();
         }
         assert_eq!(sent(&server).await, most);
         // Another spelling is the same 3PID.
@@ -92,17 +85,15 @@ async fn l13_messages_to_one_address_are_limited_in_any_session() {
             "email" => mail_to("USER1@Example.ORG", "other", 1),
             _ => text_to("+44 (0) 7400-123457", "other", 1),
         };
-        post_from(&server, network(999), path, &respelled)
-            .await
-            .ok();
+        server.post_from(network(999), path, &respelled).await.ok();
         assert_eq!(sent(&server).await, 0);
         let other = message_request(medium, 2, "s", 1);
-        post_from(&server, network(999), path, &other).await.ok();
+        server.post_from(network(999), path, &other).await.ok();
         assert_eq!(sent(&server).await, 1);
         server.advance(Duration::from_secs(seconds));
         for next in 100..102 {
             let body = message_request(medium, 1, &format!("secret{next}"), 1);
-            post_from(&server, network(next), path, &body).await.ok();
+            server.post_from(network(next), path, &body).await.ok();
         }
         assert_eq!(sent(&server).await, 1);
     }
@@ -133,7 +124,8 @@ async fn threepid_16_messages_from_one_network_are_limited() {
         assert_eq!(queued(&server), usize::try_from(most).unwrap());
         allowed_after(&server, seconds, send).await.ok();
         let from_other_network = message_request(medium, 99_000, "secret", 1);
-        post_from(&server, network(1), path, &from_other_network)
+        server
+            .post_from(network(1), path, &from_other_network)
             .await
             .ok();
     }
@@ -156,7 +148,7 @@ async fn threepid_16_password_resets_have_quotas_of_their_own() {
                 for _ in 0..most + 2 {
                     next.set(next.get() + 1);
                     let body = message_request(medium, 1, &format!("secret{}", next.get()), 1);
-                    let reply = post_from(&server, network(1), path, &body).await;
+                    let reply = server.post_from(network(1), path, &body).await;
                     match reply.status.as_u16() {
                         200 => accepted += 1,
                         _ => drop(reply.error(429, "M_LIMIT_EXCEEDED")),
@@ -182,17 +174,17 @@ async fn threepid_16_sign_ups_do_not_use_the_reset_quota_of_blocks() {
     server.local.outbox().clear();
     for user in 1..=25 {
         let body = message_request("msisdn", user, "secret", 1);
-        post_from(&server, network(user), MSISDN, &body).await.ok();
+        server.post_from(network(user), MSISDN, &body).await.ok();
     }
     assert_eq!(sent(&server).await, 20, "the quota of the block");
     for user in 1..=200 {
         let body = message_request("msisdn", 1000 * user, "secret", 1);
-        post_from(&server, network(user), MSISDN, &body).await.ok();
+        server.post_from(network(user), MSISDN, &body).await.ok();
     }
     assert_eq!(sent(&server).await, 180, "200 with the first 20");
     let (_, reset) = REQUESTS[3];
     let body = message_request("msisdn", 500, "reset", 1);
-    post_from(&server, network(1), reset, &body).await.ok();
+    server.post_from(network(1), reset, &body).await.ok();
     assert_eq!(sent(&server).await, 1);
 }
 
@@ -202,18 +194,19 @@ async fn incident_28_texts_to_one_block_of_numbers_are_limited() {
     let server = server_with(&[LIMITS]).await;
     for user in 1..=25 {
         let body = message_request("msisdn", user, "secret", 1);
-        post_from(&server, network(user), MSISDN, &body).await.ok();
+        server.post_from(network(user), MSISDN, &body).await.ok();
     }
     assert_eq!(sent(&server).await, 20);
     let next_block = message_request("msisdn", 1_000, "secret", 1);
-    post_from(&server, network(1_000), MSISDN, &next_block)
+    server
+        .post_from(network(1_000), MSISDN, &next_block)
         .await
         .ok();
     assert_eq!(sent(&server).await, 1);
     server.advance(Duration::from_mins(3));
     for user in 30..32 {
         let body = message_request("msisdn", user, "secret", 1);
-        post_from(&server, network(user), MSISDN, &body).await.ok();
+        server.post_from(network(user), MSISDN, &body).await.ok();
     }
     assert_eq!(sent(&server).await, 1);
 }
@@ -224,24 +217,21 @@ async fn incident_28_texts_to_one_country_are_limited() {
     let server = server_with(&[LIMITS, ("GATEHOUSE_DAILY_TEXTS", "unlimited")]).await;
     for number in 0..205 {
         let body = message_request("msisdn", number * 1_000, "secret", 1);
-        post_from(&server, network(number), MSISDN, &body)
-            .await
-            .ok();
+        server.post_from(network(number), MSISDN, &body).await.ok();
     }
     assert_eq!(sent(&server).await, 200);
     let us_number = json!({
         "client_secret": "secret", "country": "US", "phone_number": "(520) 878-2491", "send_attempt": 1,
     });
-    post_from(&server, network(301), MSISDN, &us_number)
+    server
+        .post_from(network(301), MSISDN, &us_number)
         .await
         .ok();
     assert_eq!(sent(&server).await, 1);
     server.advance(Duration::from_secs(10));
     for number in 206..208 {
         let body = message_request("msisdn", number * 1_000, "secret", 1);
-        post_from(&server, network(number), MSISDN, &body)
-            .await
-            .ok();
+        server.post_from(network(number), MSISDN, &body).await.ok();
     }
     assert_eq!(sent(&server).await, 1);
 }

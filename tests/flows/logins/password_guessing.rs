@@ -2,15 +2,14 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use http::Request;
 use test_support::{PASSWORD, Reply, TestServer};
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::flows::support::{
     account_helpers::{
-        ADDRESSES, DEACTIVATE_PATH, Device, LOGIN, OTHER_PASSWORD, PASSWORD_PATH, login_of, password_of,
-        request_reset_token, sign_up, sign_up_with, with_auth,
+        ADDRESSES, DEACTIVATE_PATH, Device, LOGIN, OTHER_PASSWORD, PASSWORD_PATH, login_of,
+        password_of, request_reset_token, sign_up, sign_up_with, with_auth,
     },
     threepid_helpers::EMAIL,
 };
@@ -24,9 +23,8 @@ fn from_other_network(number: u8) -> IpAddr {
 }
 
 async fn log_in(server: &TestServer, from: IpAddr, name: &str, password: &str) -> Reply {
-    let body = login_of(name, password).to_string();
-    let request = Request::post(LOGIN).body(body.into_bytes()).unwrap();
-    server.send_from(from, request).await
+    let body = login_of(name, password);
+    server.post_from(from, LOGIN, &body).await
 }
 
 /// Exhausts the quota of all networks together with ten attempts from each of ten networks.
@@ -92,8 +90,7 @@ async fn l15_the_owner_may_log_in_from_a_trusted_network() {
         "username": "bob", "password": PASSWORD, "inhibit_login": true,
         "auth": { "type": "m.login.dummy" },
     });
-    let request = Request::post(REGISTER).body(body.to_string().into_bytes());
-    server.send_from(HOME, request.unwrap()).await.ok();
+    server.post_from(HOME, REGISTER, &body).await.ok();
     exhaust_with(&server, "bob").await;
     let reply = log_in(&server, HOME, "bob", PASSWORD).await;
     reply.error(403, "M_FORBIDDEN");
@@ -136,21 +133,6 @@ async fn l15_the_limits_table_contains_no_names() {
     }
 }
 
-async fn post_from(
-    server: &TestServer,
-    from: IpAddr,
-    path: &str,
-    token: &str,
-    body: &Value,
-) -> Reply {
-    let mut request = Request::post(path);
-    if !token.is_empty() {
-        request = request.header("authorization", format!("Bearer {token}"));
-    }
-    let request = request.body(body.to_string().into_bytes()).unwrap();
-    server.send_from(from, request).await
-}
-
 /// An account's name and its addresses share one quota.
 #[tokio::test]
 async fn l15_an_accounts_addresses_share_one_quota() {
@@ -164,14 +146,9 @@ async fn l15_an_accounts_addresses_share_one_quota() {
     };
     exhaust(&server, "alice").await;
     for password in ["wrong", PASSWORD] {
-        let reply = post_from(
-            &server,
-            from_other_network(200),
-            LOGIN,
-            "",
-            &by_address(password),
-        )
-        .await;
+        let reply = server
+            .post_from(from_other_network(200), LOGIN, &by_address(password))
+            .await;
         reply.error(403, "M_FORBIDDEN");
     }
 }
@@ -185,7 +162,7 @@ async fn l15_sign_up_and_password_change_make_a_network_trusted() {
     let body = json!({
         "username": "alice", "password": PASSWORD, "auth": { "type": "m.login.dummy" },
     });
-    let alice = post_from(&server, here, REGISTER, "", &body).await.ok();
+    let alice = server.post_from(here, REGISTER, &body).await.ok();
     let bob = sign_up_with(&server, "bob", EMAIL, "bob@example.org").await;
     exhaust(&server, "alice").await;
     log_in(&server, here, "alice", PASSWORD).await.ok();
@@ -194,7 +171,8 @@ async fn l15_sign_up_and_password_change_make_a_network_trusted() {
     let token = alice["access_token"].as_str().unwrap();
     let auth = password_of("alice", PASSWORD, None);
     let change = with_auth(json!({ "new_password": OTHER_PASSWORD }), auth);
-    post_from(&server, there, PASSWORD_PATH, token, &change)
+    server
+        .post_as_from(there, token, PASSWORD_PATH, &change)
         .await
         .ok();
     log_in(&server, there, "alice", OTHER_PASSWORD).await.ok();
@@ -206,9 +184,7 @@ async fn l15_sign_up_and_password_change_make_a_network_trusted() {
     validation.validate(&server).await;
     let mut body = validation.attempt(None);
     body["new_password"] = OTHER_PASSWORD.into();
-    post_from(&server, there, PASSWORD_PATH, "", &body)
-        .await
-        .ok();
+    server.post_from(there, PASSWORD_PATH, &body).await.ok();
     log_in(&server, there, "bob", OTHER_PASSWORD).await.ok();
     assert!(!bob.is_valid(&server).await);
 }
@@ -229,49 +205,49 @@ async fn l15_a_stolen_token_gains_nothing_from_more_networks() {
     let forged = sign_up(&elsewhere_too, "alice").await.token;
     assert_ne!(forged, alice.token);
     for network in 0..120 {
-        let reply = post_from(
-            &server,
-            from_other_network(network),
-            PASSWORD_PATH,
-            &forged,
-            &guess("wrong"),
-        )
-        .await;
+        let reply = server
+            .post_as_from(
+                from_other_network(network),
+                &forged,
+                PASSWORD_PATH,
+                &guess("wrong"),
+            )
+            .await;
         reply.error(401, "M_UNKNOWN_TOKEN");
     }
     for network in 0..100 {
         let body = guess("wrong");
-        let reply = post_from(
-            &server,
-            from_other_network(network),
-            PASSWORD_PATH,
-            &alice.token,
-            &body,
-        )
-        .await;
+        let reply = server
+            .post_as_from(
+                from_other_network(network),
+                &alice.token,
+                PASSWORD_PATH,
+                &body,
+            )
+            .await;
         reply.refused("M_FORBIDDEN");
     }
     for password in ["wrong", PASSWORD] {
-        let reply = post_from(
-            &server,
-            from_other_network(200),
-            PASSWORD_PATH,
-            &alice.token,
-            &guess(password),
-        )
-        .await;
+        let reply = server
+            .post_as_from(
+                from_other_network(200),
+                &alice.token,
+                PASSWORD_PATH,
+                &guess(password),
+            )
+            .await;
         reply.error(429, "M_LIMIT_EXCEEDED");
     }
     log_in(&server, HOME, "alice", PASSWORD).await.ok();
     server.advance(Duration::from_mins(10));
-    let reply = post_from(
-        &server,
-        from_other_network(201),
-        PASSWORD_PATH,
-        &alice.token,
-        &guess(PASSWORD),
-    )
-    .await;
+    let reply = server
+        .post_as_from(
+            from_other_network(201),
+            &alice.token,
+            PASSWORD_PATH,
+            &guess(PASSWORD),
+        )
+        .await;
     reply.ok();
 }
 
@@ -283,7 +259,9 @@ async fn l15_a_reset_starts_a_new_quota_of_attempts_with_a_token() {
     let wrong = with_auth(json!({}), password_of("alice", "wrong", None));
     for network in 0..101 {
         let from = from_other_network(network);
-        let reply = post_from(&server, from, DEACTIVATE_PATH, &stolen.token, &wrong).await;
+        let reply = server
+            .post_as_from(from, &stolen.token, DEACTIVATE_PATH, &wrong)
+            .await;
         assert_eq!(reply.status == 429, network == 100, "{}", reply.text());
     }
     let validation = request_reset_token(&server, EMAIL, "alice@example.org", "reset").await;
@@ -296,7 +274,8 @@ async fn l15_a_reset_starts_a_new_quota_of_attempts_with_a_token() {
     let owner = Device::of(&login);
     let auth = password_of("alice", OTHER_PASSWORD, None);
     let change = with_auth(json!({ "new_password": PASSWORD }), auth);
-    post_from(&server, HOME, PASSWORD_PATH, &owner.token, &change)
+    server
+        .post_as_from(HOME, &owner.token, PASSWORD_PATH, &change)
         .await
         .ok();
 }

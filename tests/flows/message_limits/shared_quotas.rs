@@ -14,29 +14,10 @@ use super::{burst, consumed, interval, is_shared, sent};
 use crate::{
     api::rows::set_number,
     flows::support::mail_helpers::{
-        LIMITED, REGISTER, RESET, create_owner, mail_to, peer, request_token_for,
-        request_token_from, statuses, test_server, text_to,
+        LIMITED, REGISTER, RESET, by_mail, by_text, mail_to, peer, request_token_for,
+        request_token_from, statuses, test_server, text_to, with_owner,
     },
 };
-
-const ADDRESS: &str = "alice@example.org";
-const NUMBER: &str = "447400123456";
-
-fn by_mail(secret: &str) -> Value {
-    mail_to(ADDRESS, secret, 1)
-}
-
-fn by_text(secret: &str) -> Value {
-    text_to(NUMBER, secret, 1)
-}
-
-/// A server with an account that has the address. Its owner used the network of the test client.
-async fn with_owner(request: fn(&str) -> Value) -> TestServer {
-    let server = test_server(&[LIMITED]).await;
-    create_owner(&server, "alice", &request("the-owner")).await;
-    server.advance(Duration::from_hours(2));
-    server
-}
 
 async fn reset_from(server: &TestServer, network: u32, body: &Value) {
     let reply = request_token_from(server, peer(network), RESET, body).await;
@@ -48,7 +29,7 @@ async fn reset_from(server: &TestServer, network: u32, body: &Value) {
 /// Requests for numbers without an account cost nothing, so they use up nothing of the block and the country.
 #[tokio::test]
 async fn requests_that_send_nothing_use_no_shared_quota() {
-    let server = with_owner(by_text).await;
+    let server = with_owner(by_text, &[LIMITED]).await;
     // One network requests messages to numbers of the owner's block, ten networks to numbers of other blocks.
     for number in 0..30 {
         let body = text_to(&format!("447400123{number:03}"), "secret", 1);
@@ -110,7 +91,7 @@ async fn attackers_cannot_use_up_the_resets_of_an_owner() {
         ),
         (by_text, Limit::ResetSmsNumber, Limit::SmsNumber),
     ] {
-        let server = with_owner(request).await;
+        let server = with_owner(request, &[LIMITED]).await;
         for network in 1..=5 {
             for number in 0..6 {
                 let secret = format!("attack-{network}-{number}");
@@ -151,7 +132,7 @@ async fn attackers_cannot_use_up_the_resets_of_an_owner() {
 #[tokio::test]
 async fn one_client_cannot_suppress_the_notice_of_another_request() {
     for request in [by_mail as fn(&str) -> Value, by_text] {
-        let server = with_owner(request).await;
+        let server = with_owner(request, &[LIMITED]).await;
         let mut notices = 0;
         for network in 1..=20 {
             for number in 0..2 {
@@ -182,7 +163,7 @@ async fn threepid_15_charges_do_not_depend_on_the_account() {
     ] {
         let mut seen = Vec::new();
         for body in [request("secret-0"), free] {
-            let server = with_owner(request).await;
+            let server = with_owner(request, &[LIMITED]).await;
             let mut own = Vec::new();
             for number in 0..7 {
                 let mut body = body.clone();

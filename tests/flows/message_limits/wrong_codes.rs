@@ -6,7 +6,6 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use http::Request;
 use serde_json::json;
 use shared::limits::Limit;
 use test_support::{Reply, TestServer};
@@ -27,9 +26,7 @@ async fn submit_from(
     token: &str,
 ) -> Reply {
     let body = json!({ "sid": sid, "client_secret": secret, "token": token });
-    let request = Request::post(CODE).header("content-type", "application/json");
-    let request = request.body(body.to_string().into_bytes()).unwrap();
-    server.send_from(from, request).await
+    server.post_from(from, CODE, &body).await
 }
 
 /// Starts a session for the number from a network, and submits five wrong codes. Returns the number of codes that were

@@ -12,15 +12,11 @@ use serde_json::json;
 use shared::{clock::Clock, format_date};
 use test_support::{PASSWORD, TestServer};
 
-use super::{ADDRESS, by_mail, with_owner};
-use crate::{
-    api::support::request,
-    flows::support::{
-        account_helpers::{LOGIN, OTHER_PASSWORD, PASSWORD_PATH, login_of, try_login},
-        mail_helpers::{
-            ADD, LIMITED, LINK, REGISTER, RESET, confirm, link, peer, request_token_from, row,
-            session_for,
-        },
+use crate::flows::support::{
+    account_helpers::{LOGIN, OTHER_PASSWORD, PASSWORD_PATH, login_of, try_login},
+    mail_helpers::{
+        ADD, ADDRESS, LIMITED, LINK, REGISTER, RESET, by_mail, confirm, link, peer,
+        request_token_from, row, session_for, with_owner,
     },
 };
 
@@ -164,9 +160,8 @@ async fn known_networks_end_with_a_reset_by_a_validated_address() {
     let server = with_owner(by_mail, &[LIMITED]).await;
     let thief = peer(66);
     let log_in = async |from: IpAddr, password: &str| {
-        let body = login_of("alice", password).to_string();
-        let reply = server.send_from(from, request("POST", LOGIN, &[], body.as_bytes()));
-        let reply = reply.await.ok();
+        let body = login_of("alice", password);
+        let reply = server.post_from(from, LOGIN, &body).await.ok();
         reply["access_token"].as_str().unwrap().to_owned()
     };
     let token = log_in(thief, PASSWORD).await;
@@ -186,11 +181,10 @@ async fn known_networks_end_with_a_reset_by_a_validated_address() {
             "identifier": { "type": "m.id.user", "user": "alice" },
         },
     });
-    let headers = format!("Bearer {token}");
-    let headers = [("authorization", headers.as_str())];
-    let body = body.to_string();
-    let change = request("POST", PASSWORD_PATH, &headers, body.as_bytes());
-    server.send_from(thief, change).await.ok();
+    server
+        .post_as_from(thief, &token, PASSWORD_PATH, &body)
+        .await
+        .ok();
     let home = "127.0.0.1".parse().unwrap();
     assert!(is_used(thief, "thief-2").await && is_used(home, "home-1").await);
     // The owner resets the password.

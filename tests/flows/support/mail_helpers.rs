@@ -7,10 +7,10 @@
 use std::{
     collections::BTreeMap,
     net::{IpAddr, Ipv4Addr},
+    time::Duration,
 };
 
 use gatehouse_local::aws_fakes::outbox::Message;
-use http::Request;
 use serde_json::{Value, json};
 use shared::{secrets::Secret, threepid_validation};
 pub(crate) use test_support::mail_to;
@@ -56,6 +56,34 @@ pub(crate) async fn request_message_from(server: &TestServer, network: u32, body
     request_token_from(server, peer(network), REGISTER, body).await
 }
 
+/// The addresses of the requests of [`by_mail`] and [`by_text`].
+pub(crate) const ADDRESS: &str = "alice@example.org";
+pub(crate) const NUMBER: &str = "447400123456";
+
+/// A request for an e-mail to [`ADDRESS`].
+pub(crate) fn by_mail(secret: &str) -> Value {
+    mail_to(ADDRESS, secret, 1)
+}
+
+/// A request for a text message to [`NUMBER`].
+pub(crate) fn by_text(secret: &str) -> Value {
+    text_to(NUMBER, secret, 1)
+}
+
+/// Both media, each with a request about the same address.
+pub(crate) const MEDIA: [fn(&str) -> Value; 2] = [by_mail, by_text];
+
+/// A server with an account that has the address. Its owner used the network of the test client.
+pub(crate) async fn with_owner(
+    request: fn(&str) -> Value,
+    settings: &[(&str, &str)],
+) -> TestServer {
+    let server = test_server(settings).await;
+    create_owner(&server, "alice", &request("the-owner")).await;
+    server.advance(Duration::from_hours(2));
+    server
+}
+
 /// The purposes of a validation, by the paths of their requests.
 pub(crate) const REGISTER: &str = "register";
 pub(crate) const RESET: &str = "account/password";
@@ -73,10 +101,9 @@ pub(crate) async fn request_token_from(
     purpose: &str,
     body: &Value,
 ) -> Reply {
-    let path = request_token_path(purpose, body);
-    let request = Request::post(path).header("content-type", "application/json");
-    let request = request.body(body.to_string().into_bytes()).unwrap();
-    server.send_from(from, request).await
+    server
+        .post_from(from, &request_token_path(purpose, body), body)
+        .await
 }
 
 /// The session ID of an accepted request for this purpose.
@@ -192,7 +219,7 @@ pub(crate) fn row(server: &TestServer, table: &str, pk: &str) -> Value {
 }
 
 /// Runs the schedule this many times, with this pause before each run.
-pub(crate) async fn run_schedules(server: &TestServer, times: u32, pause: std::time::Duration) {
+pub(crate) async fn run_schedules(server: &TestServer, times: u32, pause: Duration) {
     for _ in 0..times {
         server.advance(pause);
         server.run_schedule().await;
