@@ -6,11 +6,13 @@
 )]
 
 use serde_json::{Value, json};
+use shared::limits::Limit;
 use test_support::{PREFIXES, Reply, TestServer};
 
 use crate::flows::support::{
-    account_helpers::sign_up_with,
+    account_helpers::{PASSWORD_PATH, sign_up_with},
     identity_server::{IdServer, TOKEN},
+    mail_helpers::peer,
     threepid_helpers::{ALICE, EMAIL, MAIL, NUMBER, SMS},
     with,
 };
@@ -348,4 +350,30 @@ async fn threepid_16_delegated_messages_use_the_same_quotas() {
     }
     assert_eq!(sent, 5, "from one network to one address");
     assert_eq!(id_server.requests().len(), sent);
+}
+
+/// As for messages of this server, attackers cannot use up the resets of an owner who uses a known network.
+#[tokio::test]
+async fn threepid_16_a_known_network_has_its_own_quotas_of_resets() {
+    let id_server = IdServer::start("id.example.org");
+    let server = test_server(&id_server, &[MAIL, SMS, ("GATEHOUSE_LIMITS", "on")]).await;
+    // The sign-up makes the network of the test client known.
+    sign_up_with(&server, "alice", EMAIL, ALICE).await;
+    let request = |secret: String| {
+        with(
+            token_request("email", &id_server),
+            &json!({ "client_secret": secret }),
+        )
+    };
+    let path = format!("{PASSWORD_PATH}/email/requestToken");
+    let burst = Limit::ResetMailAddress.quota().burst;
+    for number in 0..=burst {
+        let body = request(format!("attack-{number}"));
+        let reply = server.post_from(peer(number), &path, &body).await;
+        assert_eq!(reply.status == 429, number == burst, "{}", reply.text());
+    }
+    for number in 0..3 {
+        let body = request(format!("owner-{number}"));
+        server.post(&path, &body).await.ok();
+    }
 }

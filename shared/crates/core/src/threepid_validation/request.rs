@@ -10,6 +10,7 @@ use crate::{
     app::App,
     client_network::ClientNetwork,
     config::Privacy,
+    ids::Localpart,
     limits::{self, Limit, LimitError},
     outbox::{Content, NewMessage},
     secrets::{KeyPurpose, Secret},
@@ -255,18 +256,18 @@ async fn disclose_ownership(
     if app.config.threepid_privacy == Privacy::Quiet {
         return Ok(());
     }
-    check_owner(app, request).await
+    check_owner(app, request).await.map(|_| ())
 }
 
-/// Checks that the 3PID belongs to an account, or to no account, as the purpose requires.
+/// Checks that the 3PID belongs to an account, or to no account, as the purpose requires. Returns the account.
 pub(super) async fn check_owner(
     app: &App,
     request: &ValidationRequest<'_>,
-) -> Result<(), RequestError> {
+) -> Result<Option<Localpart>, RequestError> {
     let owner = app.store.find_owner(request.to).await?;
     match (request.purpose, owner) {
-        (ValidationPurpose::Register | ValidationPurpose::Add, None)
-        | (ValidationPurpose::Reset, Some(_)) => Ok(()),
+        (ValidationPurpose::Register | ValidationPurpose::Add, None) => Ok(None),
+        (ValidationPurpose::Reset, Some(owner)) => Ok(Some(owner)),
         (ValidationPurpose::Register | ValidationPurpose::Add, Some(_)) => Err(RequestError::InUse),
         (ValidationPurpose::Reset, None) => Err(RequestError::NotFound),
     }
