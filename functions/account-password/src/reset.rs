@@ -42,7 +42,7 @@ pub(crate) async fn subject(
     let validated = completion.result.threepids.first().cloned();
     match (&protected.requester, validated) {
         (Requester::User(caller), None) => {
-            // An earlier request of the session may have verified the password.
+            // The verification of the old password was charged separately, maybe by an earlier request of the session.
             if let Err(error) = protected.charge_password_hash(app).await {
                 return refuse(app, protected, completion, error.into()).await;
             }
@@ -86,7 +86,7 @@ async fn owner(
         let error = forbidden("The address does not belong to this account");
         return refuse(app, protected, completion, error).await;
     }
-    // The limit of the hash that follows is charged here. With a password, the password attempt has charged it.
+    // The limit of the hash that follows is charged here.
     let (charged, account, threepids) = tokio::join!(
         limits::consume(app, Limit::PasswordHash, protected.network),
         app.store.find_account(&user),

@@ -122,3 +122,26 @@ async fn uia_26_every_hash_of_a_new_password_is_charged() {
     server.advance(Duration::from_secs(30));
     alice.post(&server, PASSWORD_PATH, &last).await.ok();
 }
+
+/// A request that verifies the old password and hashes the new one pays for two hashes.
+#[tokio::test]
+async fn uia_26_a_change_with_the_password_pays_for_two_hashes() {
+    let (log, _guard) = Log::capture();
+    let server = TestServer::with(&[LIMITS]).await;
+    let alice = sign_up(&server, "alice").await;
+    server.advance(Duration::from_mins(10));
+    let before = sum(&log, "argon2.hashes");
+    let auth = password_of("alice", PASSWORD, None);
+    let change = with_auth(json!({ "new_password": PASSWORD }), auth);
+    for _ in 0..10 {
+        alice.post(&server, PASSWORD_PATH, &change).await.ok();
+    }
+    let hashes = sum(&log, "argon2.hashes") - before;
+    assert!((hashes - 20.0).abs() < 0.5, "{hashes}");
+    // No hash is left in the quota of the network.
+    let body = registration("bob");
+    let body = with(body, &json!({ "auth": { "type": "m.login.dummy" } }));
+    server.register(&body).await.error(429, "M_LIMIT_EXCEEDED");
+    server.advance(Duration::from_secs(30));
+    server.register(&body).await.ok();
+}

@@ -175,7 +175,7 @@ pub const LIMITS: [LimitRow; 50] = [
     row(Limit::RegistrationToken, "registration-token", "network", (10, MINUTE), "each check of a registration token, by its validity endpoint or in the UIA stage; refunded if the token is valid"),
     row(Limit::UiaSession, "uia-session", "network", (30, 10), "each new UIA session, and each request that completes a flow without one, unless a password attempt is charged"),
     row(Limit::Captcha, "captcha", "network", (20, 15), "each call to the captcha provider"),
-    row(Limit::PasswordHash, "password-hash", "network", (20, 30), "each password hash: registration, login, the stage `m.login.password`, password reset"),
+    row(Limit::PasswordHash, "password-hash", "network", (20, 30), "each password hash: registration, login, the stage `m.login.password`, a new password"),
     row(Limit::NetworkPasswordAttempts, "password-guess", "identifier and network", (10, MINUTE), "each password attempt; refunded if the password is right"),
     row(Limit::AccountPasswordAttempts, "account-guess", "account, all networks", (100, 10 * MINUTE), "each password attempt without an access token; refunded if the password is right. An attempt above this limit gets the response to a wrong password"),
     row(Limit::TokenHolderPasswordAttempts, "own-guess", "account and its password, all networks", (100, 10 * MINUTE), "each password attempt with an access token of the account; refunded if the password is right"),

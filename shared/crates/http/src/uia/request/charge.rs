@@ -61,11 +61,12 @@ impl ProtectedRequest {
         Ok(())
     }
 
-    /// Charges the hash of the new password, unless this request has charged a hash with its first read.
+    /// Charges the hash of the new password, unless this request has charged it with its first read. A password attempt
+    /// has charged another hash, that of the verification.
     pub async fn charge_password_hash(&self, app: &App) -> Result<(), LimitError> {
         match self.charged {
-            Charged::PasswordHash | Charged::PasswordAttempt => Ok(()),
-            Charged::Nothing | Charged::SessionStart => {
+            Charged::PasswordHash => Ok(()),
+            Charged::Nothing | Charged::SessionStart | Charged::PasswordAttempt => {
                 limits::consume(app, Limit::PasswordHash, self.network).await
             }
         }
