@@ -4,11 +4,20 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use shared::{
+    clock::{Clock, Timestamp},
+    limits::{LIMITS as LIMITS_TABLE, Limit},
+};
 use test_support::{Log, PASSWORD, PREFIXES, TestServer};
 
 use crate::flows::support::{
-    account_helpers::{ADDRESSES, OTHER_PASSWORD, PASSWORD_PATH, sign_up, with_auth},
-    page, registration, submit, with,
+    account_helpers::{
+        ADDRESSES, OTHER_PASSWORD, PASSWORD_PATH, password_of, request_reset_token, sign_up,
+        sign_up_with, with_auth,
+    },
+    page, registration, submit,
+    threepid_helpers::{ALICE, EMAIL},
+    with,
 };
 
 const LIMITS: (&str, &str) = ("GATEHOUSE_LIMITS", "on");
@@ -121,6 +130,35 @@ async fn uia_26_every_hash_of_a_new_password_is_charged() {
     assert!(sum(&log, "argon2.hashes") - hashes == 0.0);
     server.advance(Duration::from_secs(30));
     alice.post(&server, PASSWORD_PATH, &last).await.ok();
+}
+
+/// A request without a session completes a flow, but its validation is outdated: the stage is open again, in a new
+/// session. The session is charged once.
+#[tokio::test]
+async fn uia_26_a_session_of_a_reopened_stage_is_charged_once() {
+    let server = TestServer::with(&[&ADDRESSES[..], &[LIMITS]].concat()).await;
+    let alice = sign_up_with(&server, "alice", EMAIL, ALICE).await;
+    let validation = request_reset_token(&server, EMAIL, ALICE, "reset").await;
+    validation.validate(&server).await;
+    server.advance(Duration::from_mins(10));
+    let auth = password_of("alice", PASSWORD, None);
+    let change = with_auth(json!({ "new_password": PASSWORD }), auth);
+    alice.post(&server, PASSWORD_PATH, &change).await.ok();
+    let mut body = validation.attempt(None);
+    body["new_password"] = OTHER_PASSWORD.into();
+    let reply = server.post(PASSWORD_PATH, &body).await;
+    reply.refused("M_UNAUTHORIZED");
+    let rows = server.local.dynamodb().table("Limits").unwrap();
+    let name = LIMITS_TABLE[Limit::UiaSession as usize].name;
+    let is_session = |row: &&Value| row["pk"]["S"].as_str().unwrap().starts_with(name);
+    let charged: Vec<_> = rows.iter().filter(is_session).collect();
+    let [bucket] = charged[..] else {
+        panic!("{charged:?}");
+    };
+    let full_at: i64 = bucket["tat"]["N"].as_str().unwrap().parse().unwrap();
+    let now = server.local.clock().now();
+    let once = Timestamp(full_at).since(now);
+    assert_eq!(once, Limit::UiaSession.quota().interval);
 }
 
 /// A request that verifies the old password and hashes the new one pays for two hashes.

@@ -12,6 +12,7 @@ use crate::{
     error::{MatrixError, Rejection},
     http::ClientNetwork,
     limits::{self, Limit},
+    metrics::{self, Metric},
     store::SaveSessionError,
     threepids::Medium,
 };
@@ -24,6 +25,8 @@ pub struct UiaCompletion {
     session: OpenSession,
     flows: Vec<Flow>,
     refund: Option<(Limit, String)>,
+    /// Whether the request has charged the start of a session.
+    is_start_charged: bool,
 }
 
 impl UiaCompletion {
@@ -32,12 +35,14 @@ impl UiaCompletion {
         session: OpenSession,
         flows: &[Flow],
         refund: Option<(Limit, String)>,
+        is_start_charged: bool,
     ) -> Self {
         Self {
             result,
             session,
             flows: flows.to_vec(),
             refund,
+            is_start_charged,
         }
     }
 
@@ -125,9 +130,10 @@ impl UiaCompletion {
         // The response shows the current policies.
         self.session.show_policies(&app.config);
         if !self.session.is_stored()
-            && let Err(error) = limits::consume(app, Limit::UiaSession, network).await
+            && let Err(error) =
+                count_start(app, &self.session, network, self.is_start_charged).await
         {
-            return error.into();
+            return error;
         }
         let source = ParameterSource::Request;
         match self.session.save_merged(app, source, Some(stage)).await {
@@ -135,6 +141,23 @@ impl UiaCompletion {
             Err(error) => error.into(),
         }
     }
+}
+
+/// Charges the start of a session, unless the request has charged it, and counts the start of a registration in the
+/// metrics.
+pub(super) async fn count_start(
+    app: &App,
+    session: &OpenSession,
+    network: ClientNetwork,
+    is_charged: bool,
+) -> Result<(), Rejection> {
+    if !is_charged {
+        limits::consume(app, Limit::UiaSession, network).await?;
+    }
+    if session.is_registration() {
+        metrics::count(Metric::SignUpsBegun);
+    }
+    Ok(())
 }
 
 /// A completed stage whose result is no longer valid.

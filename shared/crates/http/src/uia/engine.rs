@@ -4,7 +4,7 @@
 use super::{
     Auth, Challenge, OpenSession, SessionParameters, SessionScope, StageError, StageType,
     UiaCompletion,
-    completion::{InvalidStage, resolve_flow},
+    completion::{InvalidStage, count_start, resolve_flow},
     operations::wrong_scope,
     session::ParameterSource,
     stages::{self, Prefetched, StageContext, StageOutcome},
@@ -138,16 +138,8 @@ pub async fn authenticate(
     if is_unknown {
         progress.error = Some(UNKNOWN_SESSION);
     } else if let Some(name) = &auth.stage {
-        let members = &auth.members;
-        let outcome = try_stage(
-            app,
-            flows,
-            &mut session,
-            name,
-            members,
-            &prefetched,
-            network,
-        );
+        let (members, prefetched) = (&auth.members, &prefetched);
+        let outcome = try_stage(app, flows, &mut session, name, members, prefetched, network);
         progress.add(outcome.await?);
     } else {
         progress.changed |= check_pending(app, flows, &mut session, network).await?;
@@ -156,7 +148,11 @@ pub async fn authenticate(
         if let Some(flow) = session.state.completed_flow(flows) {
             match resolve_flow(app, flow, &session, &prefetched).await? {
                 Ok(results) => {
-                    return Ok(UiaCompletion::new(results, session, flows, progress.refund));
+                    let is_charged = attempt.session_start_charged;
+                    let refund = progress.refund;
+                    return Ok(UiaCompletion::new(
+                        results, session, flows, refund, is_charged,
+                    ));
                 }
                 Err(invalid) => {
                     session.state.reopen(invalid.stage);
@@ -182,22 +178,6 @@ pub async fn authenticate(
         let challenge = Challenge::new(&app.config, flows, &session, progress.error);
         return Err(Rejection::from(challenge).into());
     }
-}
-
-/// Charges the start of a session, and counts the start of a registration in the metrics.
-async fn count_start(
-    app: &App,
-    session: &OpenSession,
-    network: ClientNetwork,
-    is_charged: bool,
-) -> Result<(), Rejection> {
-    if !is_charged {
-        limits::consume(app, Limit::UiaSession, network).await?;
-    }
-    if session.is_registration() {
-        metrics::count(Metric::SignUpsBegun);
-    }
-    Ok(())
 }
 
 /// The effect of a request on its session so far.
