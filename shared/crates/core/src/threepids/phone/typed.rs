@@ -40,14 +40,14 @@ impl Typed {
         }
     }
 
-    /// Reads a `tel:` URI after its scheme. A global number may have any parameter except an extension. A local number
-    /// is completed with its context, if the context is a calling code.
+    /// Reads a `tel:` URI after its scheme. A global number may have any parameter except an extension; an empty
+    /// extension is none. A local number is completed with its context, if the context is a calling code.
     fn read_uri(text: &str) -> Option<Self> {
         let mut parts = text.split(';');
         let mut number = Self::read_number(parts.next()?)?;
         for parameter in parts {
             let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-            if name.eq_ignore_ascii_case("ext") {
+            if name.eq_ignore_ascii_case("ext") && !trim(value).is_empty() {
                 return None;
             }
             let is_code = name.eq_ignore_ascii_case("phone-context") && value.starts_with('+');
@@ -132,6 +132,9 @@ mod tests {
             "tel:7400123456;phone-context=+44",
             "tel:7400-123456;isub=12;Phone-Context=+44",
             "tel:+447400123456;phone-context=+1",
+            "TEL:+447400123456;ext=",
+            "tel:+447400123456;EXT=;isub=1",
+            "tel:+447400123456;ext",
         ] {
             assert_eq!(read(text), Some((true, "447400123456".into())), "{text:?}");
         }
@@ -150,6 +153,7 @@ mod tests {
             "07400 123456x5",
             "07400123456;ext=1",
             "tel:+447400123456;ext=1",
+            "tel:+447400123456;ext=;ext=1",
             "tel:7400123456;phone-context=+44x",
             "sip:+447400123456@example.org",
             "1-800-FLOWERS",
