@@ -265,12 +265,12 @@ const WITHOUT_LIMITS: &str = "
     not validated yet, session only: BatchGetItem Accounts&UiaSessions > GetItem Proofs = 3r 0w
     address, final, all in the request: BatchGetItem Accounts&UiaSessions + GetItem Proofs > TransactWriteItems Accounts&Proofs&UiaSessions = 3r 14w
     address, final, session only: BatchGetItem UiaSessions > GetItem Proofs > TransactWriteItems Accounts&Proofs&UiaSessions = 2r 14w
-    page, mail sent: GetItem UiaSessions > GetItem Proofs > TransactWriteItems Outbox&Proofs > PutItem UiaSessions = 2r 6w
-    page, waiting for the link: GetItem UiaSessions > GetItem Proofs = 2r 0w
-    page, text sent: GetItem UiaSessions > GetItem Proofs > TransactWriteItems Outbox&Proofs > PutItem UiaSessions = 2r 6w
-    page, waiting for the code: GetItem UiaSessions > GetItem Proofs = 2r 0w
-    page, link confirmed: GetItem UiaSessions > GetItem Proofs > PutItem UiaSessions = 2r 1w
-    page, code entered: GetItem UiaSessions > GetItem Proofs > UpdateItem Proofs > UpdateItem Proofs > GetItem Proofs > PutItem UiaSessions = 3r 4w
+    page, mail sent: BatchGetItem UiaSessions > GetItem Proofs > TransactWriteItems Outbox&Proofs > PutItem UiaSessions = 2r 6w
+    page, waiting for the link: BatchGetItem UiaSessions > GetItem Proofs = 2r 0w
+    page, text sent: BatchGetItem UiaSessions > GetItem Proofs > TransactWriteItems Outbox&Proofs > PutItem UiaSessions = 2r 6w
+    page, waiting for the code: BatchGetItem UiaSessions > GetItem Proofs = 2r 0w
+    page, link confirmed: BatchGetItem UiaSessions > GetItem Proofs > PutItem UiaSessions = 2r 1w
+    page, code entered: BatchGetItem UiaSessions > GetItem Proofs > UpdateItem Proofs > UpdateItem Proofs > GetItem Proofs > PutItem UiaSessions = 3r 4w
 ";
 
 const WITH_LIMITS: &str = "
@@ -296,10 +296,10 @@ const WITH_LIMITS: &str = "
     not validated yet, session only: BatchGetItem Accounts&UiaSessions + UpdateItem Limits > GetItem Proofs = 3r 1w
     address, final, all in the request: BatchGetItem Accounts&UiaSessions + GetItem Proofs + UpdateItem Limits > UpdateItem Limits > TransactWriteItems Accounts&Proofs&UiaSessions > UpdateItem Limits = 3r 17w
     address, final, session only: BatchGetItem UiaSessions + UpdateItem Limits > GetItem Proofs > UpdateItem Limits > TransactWriteItems Accounts&Proofs&UiaSessions > UpdateItem Limits = 2r 17w
-    page, mail sent: GetItem UiaSessions + UpdateItem Limits > GetItem Proofs + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > TransactWriteItems Outbox&Proofs > PutItem UiaSessions = 2r 10w
-    page, waiting for the link: GetItem UiaSessions > UpdateItem Limits > GetItem Proofs = 2r 1w
-    page, text sent: GetItem UiaSessions + UpdateItem Limits > GetItem Proofs + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > TransactWriteItems Outbox&Proofs > PutItem UiaSessions = 2r 12w
-    page, waiting for the code: GetItem UiaSessions > UpdateItem Limits > GetItem Proofs = 2r 1w
-    page, link confirmed: GetItem UiaSessions + UpdateItem Limits > GetItem Proofs > PutItem UiaSessions = 2r 2w
-    page, code entered: GetItem UiaSessions + UpdateItem Limits > GetItem Proofs + UpdateItem Limits > UpdateItem Limits + UpdateItem Limits > UpdateItem Limits > UpdateItem Proofs > UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Proofs > GetItem Proofs > PutItem UiaSessions = 3r 12w
+    page, mail sent: BatchGetItem UiaSessions + UpdateItem Limits > GetItem Proofs + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > TransactWriteItems Outbox&Proofs > PutItem UiaSessions = 2r 10w
+    page, waiting for the link: BatchGetItem UiaSessions > UpdateItem Limits > GetItem Proofs = 2r 1w
+    page, text sent: BatchGetItem UiaSessions + UpdateItem Limits > GetItem Proofs + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > TransactWriteItems Outbox&Proofs > PutItem UiaSessions = 2r 12w
+    page, waiting for the code: BatchGetItem UiaSessions > UpdateItem Limits > GetItem Proofs = 2r 1w
+    page, link confirmed: BatchGetItem UiaSessions + UpdateItem Limits > GetItem Proofs > PutItem UiaSessions = 2r 2w
+    page, code entered: BatchGetItem UiaSessions + UpdateItem Limits > GetItem Proofs + UpdateItem Limits > UpdateItem Limits + UpdateItem Limits > UpdateItem Limits > UpdateItem Proofs > UpdateItem Limits + UpdateItem Limits + UpdateItem Limits + UpdateItem Proofs > GetItem Proofs > PutItem UiaSessions = 3r 12w
 ";

@@ -125,6 +125,11 @@ impl Store {
         })
     }
 
+    /// The UIA session with this key.
+    pub async fn find_uia_session(&self, key: &str) -> Result<Option<SessionRow>, StoreError> {
+        Ok(self.find_rows(Vec::new(), Some(key)).await?.session)
+    }
+
     /// The account, device and password of an access token, and a UIA session.
     pub async fn find_caller(
         &self,

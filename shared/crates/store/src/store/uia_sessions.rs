@@ -75,12 +75,6 @@ impl SessionRow {
 }
 
 impl Store {
-    /// The session with this key. One `GetItem` call, strongly consistent.
-    pub async fn find_uia_session(&self, key: &str) -> Result<Option<SessionRow>, StoreError> {
-        let row = self.get(&self.uia_sessions, Item::at(key)).await?;
-        row.as_ref().map(SessionRow::read).transpose()
-    }
-
     /// Writes a session. One `PutItem` call on the condition that the stored version is `row.version - 1`, or that
     /// there is no row if `row.version` is 1; fails with [`SaveSessionError::Conflict`] otherwise. The nonce
     /// identifies this write if the response to an earlier attempt was lost.

@@ -13,7 +13,7 @@ use crate::{
     secrets::Secret,
     store::{CallerFacts, SessionRow},
     tokens::{self, AuthenticationError},
-    uia::{Login, OpenSession, Operation, Replay, operations::wrong_scope},
+    uia::{OpenSession, Operation, Replay, operations::wrong_scope, session_key},
 };
 
 /// The time after the completion of a session during which the access token in its response may not be
@@ -103,18 +103,11 @@ impl ProtectedRequest {
             return Ok(None);
         };
         let login = self.login.as_ref();
-        let facts = async {
-            match login {
-                Some(Login { user, device }) => {
-                    app.store.find_session_owner(user, device.as_ref()).await
-                }
-                None => Ok(CallerFacts::default()),
-            }
-        };
-        let (session, facts) = tokio::join!(OpenSession::find(app, id), facts);
-        let (session, facts) = (session?, facts?);
-        let Some(session) = session.filter(|session| session.is_valid_for(app, login, &facts))
-        else {
+        let caller = login.and_then(|login| Some((&login.user, login.device.as_ref()?)));
+        let key = session_key(id);
+        let mut facts = app.store.find_caller(caller, key.as_deref()).await?;
+        let row = facts.session.take();
+        let Some(session) = self.open_session(app, row, &facts) else {
             return Ok(None);
         };
         let replay = session.replay(&self.canonical, app.clock.now());
