@@ -8,7 +8,10 @@ mod status;
 
 use anyhow::{Context, bail};
 use clap::Subcommand;
-use shared::{ids::Localpart, store::Moderation};
+use shared::{
+    ids::{Localpart, ServerName},
+    store::Moderation,
+};
 
 use crate::{Admin, Report};
 
@@ -114,20 +117,25 @@ pub(crate) async fn run(admin: &Admin, command: &Command) -> anyhow::Result<Repo
 
 /// Parses a username in its stored form, or a complete user ID of this server.
 pub(crate) fn localpart(admin: &Admin, text: &str) -> anyhow::Result<Localpart> {
+    let name = username(text, admin.server_name().as_ref())?;
+    Localpart::stored(name).with_context(|| {
+        format!("`{text}` is not a username; give the part of the user ID between `@` and `:`, in lower case")
+    })
+}
+
+/// The username in a username or in a complete user ID of this server. Does not check its characters.
+fn username<'a>(text: &'a str, own: Option<&ServerName>) -> anyhow::Result<&'a str> {
     let user_id = text.strip_prefix('@').and_then(|rest| rest.split_once(':'));
-    let name = match (user_id, admin.server_name()) {
-        (None, _) => text,
-        (Some((name, server)), Some(own)) if own.as_str() == server => name,
+    match (user_id, own) {
+        (None, _) => Ok(text),
+        (Some((name, server)), Some(own)) if own.as_str() == server => Ok(name),
         (Some((_, server)), Some(own)) => {
             bail!("`{text}` is a user of `{server}`, but this server is `{own}`")
         }
         (Some((name, _)), None) => bail!(
             "set GATEHOUSE_SERVER_NAME, so that a complete user ID can be checked, or give only `{name}`"
         ),
-    };
-    Localpart::stored(name).with_context(|| {
-        format!("`{text}` is not a username; give the part of the user ID between `@` and `:`, in lower case")
-    })
+    }
 }
 
 fn account_not_found(user: &Localpart) -> String {

@@ -1,8 +1,4 @@
 //! Logins: all failed logins are indistinguishable. Concurrent logins are tested in `races`.
-#![expect(
-    clippy::unwrap_used,
-    reason = "a failed expectation must fail the test, in helper functions too"
-)]
 
 mod password_guessing;
 

@@ -1,8 +1,4 @@
 //! Known attacks that take over an account, all of which must fail.
-#![expect(
-    clippy::unwrap_used,
-    reason = "a failed expectation must fail the test, in helper functions too"
-)]
 
 use std::{sync::Arc, time::Duration};
 

@@ -2,7 +2,7 @@
 //! services that exclude each other.
 
 use shared::{
-    appservices::{AppserviceRecord, NamespaceRecord, excerpt},
+    appservices::{AppserviceRecord, NamespacePatterns, NamespaceRecord, excerpt},
     ids::{Localpart, ServerName, is_localpart},
 };
 
@@ -14,11 +14,11 @@ const PROBES: [&str; 2] = ["zq3x-v.w", "k9_unlikely"];
 /// A registration and the examples of its namespaces.
 struct Examined<'a> {
     record: &'a AppserviceRecord,
-    exclusive: Vec<Examples<'a>>,
+    exclusive: Vec<Examples>,
 }
 
-struct Examples<'a> {
-    namespace: &'a NamespaceRecord,
+struct Examples {
+    patterns: NamespacePatterns,
     user_ids: Vec<String>,
 }
 
@@ -48,7 +48,7 @@ pub(super) fn of(
 fn examine<'a>(record: &'a AppserviceRecord, server: Option<&ServerName>) -> Examined<'a> {
     let exclusive = record.users.iter().filter(|namespace| namespace.exclusive);
     let exclusive = exclusive.map(|namespace| Examples {
-        namespace,
+        patterns: namespace.patterns(),
         user_ids: user_ids(namespace, server).names.unwrap_or_default(),
     });
     Examined {
@@ -121,7 +121,8 @@ fn own_mistakes(record: &AppserviceRecord, server: Option<&ServerName>) -> Vec<S
                 "`{id}`: no name can match the regular expression `{regex}`: {reason}"
             ));
         }
-        let is_probe = |name: &&str| matches(namespace, &user_id(name, server));
+        let patterns = namespace.patterns();
+        let is_probe = |name: &&str| patterns.contain(&user_id(name, server));
         if namespace.exclusive && PROBES.iter().all(is_probe) {
             warnings.push(format!(
                 "`{id}`: the exclusive regular expression `{regex}` reserves almost every name: no other user can register"
@@ -146,7 +147,7 @@ fn conflict(one: &Examined<'_>, two: &Examined<'_>, server: Option<&ServerName>)
         if other
             .exclusive
             .iter()
-            .any(|examples| examples.contains(&own_user))
+            .any(|examples| examples.patterns.contain(&own_user))
         {
             let (own, other) = (&own.record.id, &other.record.id);
             return Some(format!(
@@ -156,7 +157,10 @@ fn conflict(one: &Examined<'_>, two: &Examined<'_>, server: Option<&ServerName>)
     }
     for (own, other) in [(one, two), (two, one)] {
         let mut names = own.exclusive.iter().flat_map(|examples| &examples.user_ids);
-        let is_reserved = |name: &&String| other.exclusive.iter().any(|own| own.contains(name));
+        let is_reserved = |name: &&String| {
+            let mut examples = other.exclusive.iter();
+            examples.any(|examples| examples.patterns.contain(name))
+        };
         if let Some(name) = names.find(is_reserved) {
             return Some(format!(
                 "`{a}` and `{b}` both reserve names such as `{name}`: neither can register them"
@@ -164,16 +168,6 @@ fn conflict(one: &Examined<'_>, two: &Examined<'_>, server: Option<&ServerName>)
         }
     }
     None
-}
-
-impl Examples<'_> {
-    fn contains(&self, user_id: &str) -> bool {
-        matches(self.namespace, user_id)
-    }
-}
-
-fn matches(namespace: &NamespaceRecord, user_id: &str) -> bool {
-    namespace.contains(user_id)
 }
 
 fn user_id(name: &str, server: Option<&ServerName>) -> String {

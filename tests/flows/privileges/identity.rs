@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use gatehouse_local::dynamodb::proxy::Use;
 use serde_json::json;
-use test_support::PREFIXES;
+use test_support::{PREFIXES, TestServer};
 
 use super::start_every_function;
 use crate::{
@@ -23,6 +23,19 @@ use crate::{
         },
     },
 };
+
+/// Makes the identity server send messages for resets with the addresses of accounts.
+async fn request_resets(server: &TestServer, id_server: &IdServer) {
+    let server_members = json!({ "id_server": id_server.name, "id_access_token": TOKEN });
+    for (medium, recipient) in [
+        ("email", mail_to(ALICE, "reset", 1)),
+        ("msisdn", text_to(NUMBER.0, "reset", 1)),
+    ] {
+        let path = format!("{PASSWORD_PATH}/{medium}/requestToken");
+        let body = with(recipient, &server_members);
+        server.post(&path, &body).await.ok();
+    }
+}
 
 /// An identity server validates an address. The address is bound at registration and by its user,
 /// unbound, and validated again for a reset. Another binding is removed after the deactivation. Limits
@@ -57,17 +70,7 @@ pub(super) async fn scenario() -> BTreeSet<Use> {
     let further = json!({ "auth": creds(MSISDN, "3", "third-secret") });
     let bob = with(registration("bob"), &further);
     server.register(&bob).await.ok();
-    for (medium, recipient) in [
-        ("email", mail_to(ALICE, "reset", 1)),
-        ("msisdn", text_to(NUMBER.0, "reset", 1)),
-    ] {
-        let server_members = json!({ "id_server": id_server.name, "id_access_token": TOKEN });
-        let path = format!("{PASSWORD_PATH}/{medium}/requestToken");
-        server
-            .post(&path, &with(recipient, &server_members))
-            .await
-            .ok();
-    }
+    request_resets(&server, &id_server).await;
     let token = user["access_token"].as_str().unwrap();
     for (end, body) in [
         (

@@ -158,7 +158,7 @@ async fn uia_72_submitting_the_page_completes_the_stage() {
         );
         is_not_final(&submit(&server, &path, "").await, 401);
         assert_eq!(completed(&server, &session).await, json!([]));
-        is_final(&submit(&server, &path, &format!("token=+{token}%20")).await);
+        is_final(&submit(&server, &path, &format!("token=+{token}%E2%80%8B%20")).await);
         assert_eq!(completed(&server, &session).await, json!([TOKEN]));
         // The page is the same when it is shown or submitted again.
         is_final(&server.get(&path).await);

@@ -9,7 +9,7 @@ use shared::{
 };
 
 use super::{hash, phone};
-use crate::times;
+use crate::{times, users::username};
 
 /// The names of the columns of a CSV file and of the members of a JSON object.
 pub(super) const NAMES: [&str; 8] = [
@@ -233,11 +233,9 @@ impl User {
 }
 
 fn localpart(text: &str, server: Option<&ServerName>) -> Result<Localpart, String> {
-    let own = server.and_then(|server| {
-        let name = text.strip_prefix('@')?.strip_suffix(server.as_str())?;
-        name.strip_suffix(':')
-    });
-    Localpart::stored(own.unwrap_or(text))
+    // The errors of all lines with the same mistake have one text.
+    let name = username(text, server).ok();
+    name.and_then(Localpart::stored)
         .filter(|name| name.as_str().len() + "@:a".len() <= MAX_USER_ID_BYTES)
         .ok_or_else(|| {
             "`localpart` is not a valid username: use lower-case letters, digits and `._=-/+`"

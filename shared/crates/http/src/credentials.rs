@@ -349,11 +349,10 @@ async fn find(
         None => (false, identifier.key()),
     };
     let localpart = name.unwrap_or_else(|| decoy(app, identifier));
-    let mut limit = AccountLimit::new(app, account, network);
-    let facts = limit.read(app, &localpart).await?;
+    let (limit, facts) = AccountLimit::read(app, &localpart, account, network).await?;
     Ok(Found {
         localpart,
-        facts: facts.login.filter(|_| is_real),
+        facts: facts.filter(|_| is_real),
         limit,
     })
 }

@@ -84,13 +84,22 @@ impl NamespaceRecord {
         Ok(regex)
     }
 
-    /// Whether the namespace contains the user ID.
-    pub fn contains(&self, user_id: &str) -> bool {
+    /// The compiled patterns. There are none if the regular expression cannot be used.
+    pub fn patterns(&self) -> NamespacePatterns {
         let patterns = self.compile().ok().into_iter();
         let ignoring_case = ignoring_case(self).map(|(_, regex)| regex);
-        patterns
-            .chain(ignoring_case)
-            .any(|regex| regex.is_match(user_id))
+        NamespacePatterns(patterns.chain(ignoring_case).collect())
+    }
+}
+
+/// The compiled patterns of a namespace.
+#[derive(Debug, Clone)]
+pub struct NamespacePatterns(Vec<Regex>);
+
+impl NamespacePatterns {
+    /// Whether the namespace contains the user ID.
+    pub fn contain(&self, user_id: &str) -> bool {
+        self.0.iter().any(|regex| regex.is_match(user_id))
     }
 }
 

@@ -34,7 +34,11 @@ pub enum IdServerNameError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdServerName {
     text: String,
+    /// The host, without the port.
+    host: String,
+    /// The host as an IP address, if it is one.
     address: Option<IpAddr>,
+    port: u16,
 }
 
 /// An identity server that the operator trusts.
@@ -54,16 +58,19 @@ impl IdServerName {
             Some(at) if !text.ends_with(']') => (&text[..at], Some(&text[at + 1..])),
             _ => (text, None),
         };
-        if !port.is_none_or(is_port) {
-            return None;
-        }
+        let port = match port {
+            Some(port) => parse_port(port)?,
+            None => HTTPS_PORT,
+        };
         let address = match host.strip_prefix('[') {
             Some(rest) => Some(rest.strip_suffix(']')?.parse::<Ipv6Addr>().ok()?.into()),
             None => host.parse::<Ipv4Addr>().ok().map(IpAddr::from),
         };
         (address.is_some() || is_dns_name(host)).then(|| Self {
             text: text.to_ascii_lowercase(),
+            host: host.to_ascii_lowercase(),
             address,
+            port,
         })
     }
 
@@ -75,21 +82,11 @@ impl IdServerName {
     /// Whether both names are names of the same server, in any spelling: an IP address has several, and the port may
     /// be missing if it is 443.
     pub fn is_same_server(&self, other: &Self) -> bool {
-        let (own, others) = (self.host_and_port(), other.host_and_port());
         let is_same_host = match (self.address, other.address) {
             (Some(own), Some(other)) => own.to_canonical() == other.to_canonical(),
-            _ => own.0 == others.0,
+            _ => self.host == other.host,
         };
-        is_same_host && own.1 == others.1
-    }
-
-    fn host_and_port(&self) -> (&str, u16) {
-        let named = match self.text.rsplit_once(':') {
-            Some((host, port)) if !self.text.ends_with(']') => Some((host, port)),
-            _ => None,
-        };
-        let named = named.and_then(|(host, port)| Some((host, port.parse().ok()?)));
-        named.unwrap_or((&self.text, HTTPS_PORT))
+        is_same_host && self.port == other.port
     }
 
     /// Whether the host is an IP address outside of the public internet.
@@ -125,10 +122,9 @@ pub fn find<'a>(
     }
 }
 
-fn is_port(text: &str) -> bool {
-    (1..=5).contains(&text.len())
-        && text.bytes().all(|b| b.is_ascii_digit())
-        && text.parse::<u16>().is_ok_and(|port| port > 0)
+fn parse_port(text: &str) -> Option<u16> {
+    let is_number = (1..=5).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
+    text.parse().ok().filter(|port| is_number && *port > 0)
 }
 
 /// Whether `host` is a DNS name. A name with a numeric last label is rejected, because resolvers treat

@@ -1,14 +1,14 @@
 //! The origin of a request for a message: its time and its client network. The recipient compares them with their own
 //! actions, because a message that an attacker requested looks like a message that the recipient requested.
 
+use super::session::seal_context;
 use crate::{
-    app::App,
-    client_network::ClientNetwork,
-    clock::Timestamp,
-    format_date,
-    secrets::{KeyPurpose, fields},
+    app::App, client_network::ClientNetwork, clock::Timestamp, format_date, secrets::KeyPurpose,
     store::ValidationRow,
 };
+
+/// The field of a session's row with the sealed client network.
+const NETWORK: &str = "network";
 
 /// The origin of the last request for a message of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,7 +58,7 @@ pub fn network(app: &App, row: &ValidationRow) -> Option<ClientNetwork> {
     let opened = app.config.keys.open(
         KeyPurpose::RequestNetwork,
         row.session_nonce.as_bytes(),
-        &context(row),
+        &seal_context(row, NETWORK),
         row.network.as_ref()?,
     );
     ClientNetwork::parse(std::str::from_utf8(&opened.ok()?).ok()?)
@@ -69,12 +69,8 @@ pub(super) fn seal(app: &App, row: &ValidationRow, network: ClientNetwork) -> Ve
     app.config.keys.seal(
         KeyPurpose::RequestNetwork,
         row.session_nonce.as_bytes(),
-        &context(row),
+        &seal_context(row, NETWORK),
         network.to_string().as_bytes(),
         &*app.rng,
     )
-}
-
-fn context(row: &ValidationRow) -> Vec<u8> {
-    fields(&[row.sid.as_bytes(), row.session_nonce.as_bytes(), b"network"])
 }

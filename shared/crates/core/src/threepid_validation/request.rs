@@ -3,7 +3,7 @@
 use super::{
     ValidationPurpose, ValidationState, origin,
     quotas::{self, NetworkQuotas},
-    session::{is_active, link_token, sid, start},
+    session::{NEXT_LINK, is_active, link_token, seal_context, sid, start},
     submit_token,
 };
 use crate::{
@@ -291,7 +291,7 @@ fn seal(
     app.config.keys.seal(
         KeyPurpose::NextLink,
         salt.reveal().as_bytes(),
-        &submit_token::seal_context(row),
+        &seal_context(row, NEXT_LINK),
         next_link.as_bytes(),
         &*app.rng,
     )

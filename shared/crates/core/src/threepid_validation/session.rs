@@ -85,6 +85,18 @@ pub fn email_link(keys: &KeyRing, submit_url: &str, sid: &str, session_nonce: &s
     Secret::new(format!("{submit_url}?{query}"))
 }
 
+/// The field of a session's row with the sealed URL to which the browser is redirected after the validation.
+pub(super) const NEXT_LINK: &str = "next_link";
+
+/// The context that a sealed value of a session's row is bound to: the session and the field.
+pub(super) fn seal_context(row: &ValidationRow, field: &str) -> Vec<u8> {
+    fields(&[
+        row.sid.as_bytes(),
+        row.session_nonce.as_bytes(),
+        field.as_bytes(),
+    ])
+}
+
 /// Whether the session is pending or validated and has not expired. Otherwise the next request starts it again.
 pub fn is_active(row: &ValidationRow, now: Timestamp) -> bool {
     let is_open = match row.state {

@@ -6,14 +6,14 @@ use guess::CodeGuess;
 
 use super::{
     LIFETIME, RequestOrigin, ValidationPurpose, ValidationState, origin,
-    session::{code_fields, has_client_secret, is_active, link_fields},
+    session::{NEXT_LINK, code_fields, has_client_secret, is_active, link_fields, seal_context},
 };
 use crate::{
     app::App,
     client_network::ClientNetwork,
     config::{Config, EmailLink},
     limits::{self, Limit, LimitError},
-    secrets::{KeyPurpose, Secret, constant_time_eq, fields},
+    secrets::{KeyPurpose, Secret, constant_time_eq},
     store::{StoreError, ValidationRow},
     threepid::Medium,
     threepids::link,
@@ -266,20 +266,11 @@ fn next_link(app: &App, row: &ValidationRow, token: &SubmittedToken<'_>) -> Opti
     let opened = app.config.keys.open(
         KeyPurpose::NextLink,
         salt.reveal().as_bytes(),
-        &seal_context(row),
+        &seal_context(row, NEXT_LINK),
         sealed,
     );
     let text = String::from_utf8(opened.ok()?).ok()?;
     // The operator may have changed the allowed hosts since the request.
     let text = link::check(&app.config, &text).ok().flatten()?;
     Some(link::with_sid(&text, &row.sid))
-}
-
-/// The context that a sealed `next_link` is bound to: the session and the field.
-pub(super) fn seal_context(row: &ValidationRow) -> Vec<u8> {
-    fields(&[
-        row.sid.as_bytes(),
-        row.session_nonce.as_bytes(),
-        b"next_link",
-    ])
 }

@@ -8,7 +8,7 @@ use phonenumber::{
     metadata::{DATABASE, Metadata},
 };
 
-use super::{Medium, ThreePid};
+use super::{Medium, ThreePid, trim};
 use crate::config::{SmsConfig, SmsNumbers};
 use number::Number;
 use typed::Typed;
@@ -102,7 +102,7 @@ pub(super) fn canonical_international(typed: &str) -> Option<ThreePid> {
 }
 
 fn read(country: &str, typed: &str) -> Result<Number, PhoneError> {
-    let dialled_in = metadata(country.trim()).ok_or(PhoneError::Country)?;
+    let dialled_in = metadata(trim(country)).ok_or(PhoneError::Country)?;
     let typed = Typed::read(typed).ok_or(PhoneError::Number)?;
     Number::read(dialled_in, &typed).ok_or(PhoneError::Number)
 }
@@ -163,7 +163,7 @@ mod tests {
 
     #[test]
     fn _3pid_67_a_country_is_a_code_of_two_letters() {
-        for country in ["GB", "gb", "Gb", " GB "] {
+        for country in ["GB", "gb", "Gb", " GB ", "\u{200e}GB\u{200b}"] {
             let parsed = digits(country, "07400 123456");
             assert_eq!(parsed.as_deref(), Ok("447400123456"), "{country}");
         }

@@ -16,7 +16,7 @@ use crate::{
     http::ClientNetwork,
     ids::Localpart,
     limits::{self, Limit, LimitError},
-    store::{AttemptBuckets, AttemptFacts, StoreError},
+    store::{AttemptBuckets, LoginFacts, StoreError},
 };
 
 /// A charged password attempt.
@@ -27,15 +27,14 @@ pub struct PasswordAttempt {
     network: ClientNetwork,
 }
 
-/// The limit of an account for all networks together, with the rows that decide about it.
+/// The limit of an account for all networks together, as it was read.
 pub(super) struct AccountLimit {
     /// The key of the account's bucket.
     account: String,
     buckets: Option<AttemptBuckets>,
     arrival: Option<Timestamp>,
-    known_until: Option<Timestamp>,
-    /// The last password reset of the account. Networks that were used before are not known.
-    reset_at: Timestamp,
+    /// Whether the account owner has used the network of the attempt since the last password reset.
+    is_known: bool,
 }
 
 /// Charges an attempt at `key` to the network, concurrently with the read of the account. `endpoint` is the limit
@@ -67,30 +66,25 @@ pub(super) fn of_token_holder(user: &Localpart, network: ClientNetwork) -> [(Lim
 }
 
 impl AccountLimit {
-    /// The limit of `account`, a localpart or the key of an identifier that has no account. A key contains a space
-    /// and a localpart does not, so no client can name the bucket of such an identifier as a user.
-    pub(super) fn new(app: &App, account: String, network: ClientNetwork) -> Self {
-        let buckets = limits::attempt_buckets(app, &account, network);
-        Self {
-            account,
-            buckets,
-            arrival: None,
-            known_until: None,
-            reset_at: Timestamp::default(),
-        }
-    }
-
-    /// Reads the account `name` together with the rows of this limit.
+    /// Reads the account `name` together with the limit of `account`: its localpart, or the key of an identifier that
+    /// has no account. A key contains a space and a localpart does not, so no client can name the bucket of such an
+    /// identifier as a user.
     pub(super) async fn read(
-        &mut self,
         app: &App,
         name: &Localpart,
-    ) -> Result<AttemptFacts, StoreError> {
-        let facts = app.store.find_attempt(name, self.buckets.as_ref()).await?;
-        (self.arrival, self.known_until) = (facts.arrival, facts.known_until);
+        account: String,
+        network: ClientNetwork,
+    ) -> Result<(Self, Option<LoginFacts>), StoreError> {
+        let buckets = limits::attempt_buckets(app, &account, network);
+        let facts = app.store.find_attempt(name, buckets.as_ref()).await?;
         let reset_at = facts.login.as_ref().map(|login| login.account.reset_at);
-        self.reset_at = reset_at.unwrap_or_default();
-        Ok(facts)
+        let limit = Self {
+            account,
+            buckets,
+            arrival: facts.arrival,
+            is_known: limits::is_known(app, facts.known_until, reset_at.unwrap_or_default()),
+        };
+        Ok((limit, facts.login))
     }
 
     /// Charges an attempt. Returns the charges to refund if the password is correct, or `None` if the attempt exceeds
@@ -99,10 +93,9 @@ impl AccountLimit {
         &self,
         app: &App,
     ) -> Result<Option<Vec<(Limit, String)>>, StoreError> {
-        let is_known = limits::is_known(app, self.known_until, self.reset_at);
         let is_charged = limits::consume_attempt(app, self.buckets.as_ref(), self.arrival).await?;
         let charge = || (Limit::AccountPasswordAttempts, self.account.clone());
-        Ok(match (is_charged, is_known) {
+        Ok(match (is_charged, self.is_known) {
             (true, _) => Some(vec![charge()]),
             (false, true) => Some(Vec::new()),
             (false, false) => None,

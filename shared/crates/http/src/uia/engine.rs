@@ -138,16 +138,8 @@ pub async fn authenticate(
     if is_unknown {
         progress.error = Some(UNKNOWN_SESSION);
     } else if let Some(name) = &auth.stage {
-        let members = &auth.members;
-        let outcome = try_stage(
-            app,
-            flows,
-            &mut session,
-            name,
-            members,
-            &prefetched,
-            network,
-        );
+        let (members, prefetched) = (&auth.members, &prefetched);
+        let outcome = try_stage(app, flows, &mut session, name, members, prefetched, network);
         progress.add(outcome.await?);
     } else {
         progress.changed |= check_pending(app, flows, &mut session, network).await?;

@@ -200,14 +200,14 @@ impl Store {
             condition +=
                 " AND (attribute_not_exists(proofs_not_before) OR proofs_not_before = :before)";
         }
-        let mut expression = format!("SET {}", set.join(", "));
-        if !remove.is_empty() {
-            expression += &format!(" REMOVE {}", remove.join(", "));
-        }
+        let remove = match &*remove {
+            [] => String::new(),
+            attributes => format!(" REMOVE {}", attributes.join(", ")),
+        };
         let account = &change.account;
         let mut update = self
             .update_account(&change.user, account.epoch)
-            .update_expression(expression)
+            .update_expression(format!("SET {}{remove}", set.join(", ")))
             .condition_expression(condition)
             .expression_attribute_values(":now", number(change.now.0));
         if !matches!(change.device_logout, DeviceLogout::None) {

@@ -191,7 +191,7 @@ fn without_own_code<'a>(region: &Metadata, digits: &'a str) -> Option<(u16, &'a 
     let general = region.descriptors().general();
     let is_code = (!matches(general, digits)
         && matches(general, &without_trunk_prefix(region, national)))
-        || Lengths::of(region).check(digits.len()) == Length::TooLong;
+        || is_too_long(region, digits.len());
     is_code.then_some((code, national))
 }
 
@@ -202,7 +202,7 @@ fn without_trunk_prefix(region: &Metadata, national: &str) -> String {
         !matches(general, national) || matches(general, stripped)
     });
     match stripped {
-        Some(stripped) if Lengths::of(region).check(stripped.len()).is_whole() => stripped,
+        Some(stripped) if may_be_whole(region, stripped.len()) => stripped,
         _ => national.to_owned(),
     }
 }
@@ -231,75 +231,38 @@ fn transformed(region: &Metadata, national: &str) -> Option<String> {
     })
 }
 
-/// The lengths of the national numbers of a region.
-struct Lengths {
-    whole: Vec<u16>,
-    local: Vec<u16>,
+/// The lengths of the national numbers of a region, with their area code. The general description of a region has no
+/// lengths: they are the lengths of all kinds together.
+fn lengths(region: &Metadata) -> impl Iterator<Item = usize> {
+    let all = region.descriptors();
+    let kinds = [
+        Some(all.general()),
+        all.fixed_line(),
+        all.mobile(),
+        all.toll_free(),
+        all.premium_rate(),
+        all.shared_cost(),
+        all.personal_number(),
+        all.voip(),
+        all.pager(),
+        all.uan(),
+        all.voicemail(),
+    ];
+    let kinds = kinds.into_iter().flatten();
+    let lengths = kinds.flat_map(Descriptor::possible_length);
+    lengths.map(|length| usize::from(*length))
 }
 
-/// The result of a comparison with [`Lengths`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Length {
-    Possible,
-    /// The length of a number without its area code.
-    LocalOnly,
-    TooShort,
-    TooLong,
-    Invalid,
+/// Whether a number of this length is longer than every number of the region.
+fn is_too_long(region: &Metadata, length: usize) -> bool {
+    lengths(region)
+        .max()
+        .is_some_and(|longest| length > longest)
 }
 
-impl Length {
-    /// Whether a number of this length may be a whole number, with or without digits that follow it.
-    const fn is_whole(self) -> bool {
-        matches!(self, Self::Possible | Self::TooLong)
-    }
-}
-
-impl Lengths {
-    /// The general description of a region has no lengths: they are the lengths of all kinds together.
-    fn of(region: &Metadata) -> Self {
-        let all = region.descriptors();
-        let kinds = [
-            Some(all.general()),
-            all.fixed_line(),
-            all.mobile(),
-            all.toll_free(),
-            all.premium_rate(),
-            all.shared_cost(),
-            all.personal_number(),
-            all.voip(),
-            all.pager(),
-            all.uan(),
-            all.voicemail(),
-        ];
-        let kinds = || kinds.into_iter().flatten();
-        Self {
-            whole: kinds()
-                .flat_map(Descriptor::possible_length)
-                .copied()
-                .collect(),
-            local: kinds()
-                .flat_map(Descriptor::possible_local_length)
-                .copied()
-                .collect(),
-        }
-    }
-
-    fn check(&self, length: usize) -> Length {
-        let length = u16::try_from(length).unwrap_or(u16::MAX);
-        let (min, max) = (self.whole.iter().min(), self.whole.iter().max());
-        if self.whole.contains(&length) {
-            Length::Possible
-        } else if self.local.contains(&length) {
-            Length::LocalOnly
-        } else if min.is_some_and(|min| length < *min) {
-            Length::TooShort
-        } else if max.is_some_and(|max| length > *max) {
-            Length::TooLong
-        } else {
-            Length::Invalid
-        }
-    }
+/// Whether a number of this length may be a whole number, with or without digits that follow it.
+fn may_be_whole(region: &Metadata, length: usize) -> bool {
+    lengths(region).any(|own| own == length) || is_too_long(region, length)
 }
 
 /// Whether the whole number matches the description.

@@ -12,6 +12,7 @@ use crate::{
     limits::{self, Limit},
     secrets::KeyPurpose,
     store::{RegistrationTokenRow, StoreError, TokenUse},
+    threepids::trim,
     uia::{
         StageError,
         fallback::{Field, Form},
@@ -140,7 +141,7 @@ pub(super) fn form() -> Form {
 
 pub(super) fn members_of_form(form: &Query) -> Vec<(&'static str, String)> {
     form.get("token")
-        .map(|token| ("token", token.trim().to_owned()))
+        .map(|token| ("token", trim(token).to_owned()))
         .into_iter()
         .collect()
 }

@@ -256,7 +256,7 @@ fn recipient(
     stage: StageType,
     form: &Query,
 ) -> Result<(threepids::ThreePid, Option<String>, String), MatrixError> {
-    let field = |name: &str| form.get(name).unwrap_or_default().trim().to_owned();
+    let field = |name: &str| threepids::trim(form.get(name).unwrap_or_default()).to_owned();
     if let (Some(Medium::Msisdn), Some(sms)) = (stage.medium(), &app.config.sms) {
         let phone = threepids::parse_phone(sms, &field("country"), &field("phone_number"))
             .map_err(phone_error)?;
