@@ -164,6 +164,49 @@ fn the_maximum_is_the_default_rate_times_the_refusals() {
     }
 }
 
+#[test]
+fn the_cost_of_introspections_is_users_times_prices() {
+    let (rows, data) = (table("introspections"), data());
+    let plan = &data["introspections"];
+    let users = plan["users"].as_sequence().expect("users").iter();
+    let users: Vec<f64> = users.map(|users| users.as_f64().expect("users")).collect();
+    let cache = plan["seconds"].as_f64().expect("seconds");
+    let row = |name: &str| numbers(&rows[name]);
+    let total = row("total");
+    for (column, users) in users.into_iter().enumerate() {
+        let rate = users / cache;
+        let requests = rate * 2_592_000.0;
+        assert!((row("requests a month")[column] - requests).abs() < 1.0);
+        assert!((row("requests a second")[column] - rate).abs() <= 0.051);
+        assert!((row("read units a second")[column] - 2.0 * rate).abs() <= 0.051);
+        // Each request takes less than a tenth of a second.
+        let executions = row("concurrent executions")[column];
+        assert!((executions - (rate / 10.0).ceil()).abs() < 0.1);
+        let parts = [
+            ("Lambda, requests", price(&data, "lambda_requests")),
+            ("DynamoDB, read units", 2.0 * price(&data, "reads")),
+            (
+                "Lambda, GB-seconds",
+                0.25 * 0.01 * price(&data, "lambda_time"),
+            ),
+        ];
+        for (label, each) in parts {
+            let shown = row(label)[column];
+            assert!((shown - requests * each).abs() < 0.006, "{label}: {shown}");
+        }
+        let others = ["CloudWatch Logs", "data transfer"].map(|label| row(label)[column]);
+        let sum = parts.iter().map(|(label, _)| row(label)[column]);
+        let sum = sum.sum::<f64>() + others.iter().sum::<f64>();
+        assert!((sum - total[column]).abs() < 0.03, "{sum}");
+        let api = row("without the function URL: API Gateway, in addition")[column];
+        assert!((api - requests * price(&data, "api_requests")).abs() < 0.006);
+        assert!(
+            api > total[column],
+            "the page says that API Gateway costs more"
+        );
+    }
+}
+
 /// The log lines and the dashboard contain prices, too.
 #[test]
 fn prices_are_the_same_in_code_dashboard_and_documentation() {

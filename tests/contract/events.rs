@@ -175,6 +175,25 @@ async fn events_of_both_versions_become_the_same_request() {
     }
 }
 
+/// A function URL has no routes. Its stage is not in the path.
+#[tokio::test]
+async fn an_event_of_a_function_url_becomes_a_request() {
+    let server = TestServer::new().await;
+    let service = lambda::service(app(&server, "Oauth2Introspect"), echo);
+    let event = event("oauth2-introspect-url");
+    let echoed = invoke(service, &event).await["body"].clone();
+    for (member, expected) in [
+        ("method", "POST"),
+        ("path", "/oauth2/introspect"),
+        ("resource", "$default"),
+        ("network", "203.0.113.7"),
+        ("id", "5b0c8a52-3d0e-4c6f-9c7e-2f1f0d9b8a76"),
+        ("body", "token=$access_token&token_type_hint=access_token"),
+    ] {
+        assert_eq!(echoed[member], expected, "{echoed}");
+    }
+}
+
 /// Covers responses of functions, of the router and of the gateway.
 #[tokio::test]
 async fn http_05_an_answer_with_any_status_is_json() {

@@ -37,6 +37,8 @@ STACKS = {
         "CertificateArn": "arn:aws:acm:eu-central-1:123456789012:certificate/a",
         "DomainName": "matrix.example.org",
         "HashConcurrency": "20",
+        "HomeserverUrl": "https://matrix.example.org",
+        "IntrospectionConcurrency": "10",
         "MailDomain": "example.org",
         "MailFromDomain": "bounce.example.org",
         "MailFrom": "Example <accounts@example.org>",

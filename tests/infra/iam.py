@@ -32,6 +32,14 @@ BROAD_RESOURCES = {
 # The statement that every function must have: otherwise Lambda creates the log group again after the stack has deleted
 # it, and the next deployment fails.
 NO_LOG_GROUPS = {"Effect": "Deny", "Action": ["logs:CreateLogGroup"], "Resource": "*"}
+# The only function that everyone may invoke through a URL. It requires a secret of its own.
+PUBLIC_FUNCTION = "Oauth2Introspect"
+# The permissions of a function URL without authentication by IAM, which must depend on a homeserver.
+URL_PERMISSIONS = (
+    {"Action": "lambda:InvokeFunctionUrl", "FunctionUrlAuthType": "NONE"},
+    {"Action": "lambda:InvokeFunction", "InvokedViaFunctionUrl": True},
+)
+HOMESERVER = "HomeserverIsGiven"
 # Lambda's limit for the resource policy of a function.
 MAX_RESOURCE_POLICY_BYTES = 20_480
 
@@ -139,8 +147,19 @@ def permission_size(permission):
     return len(text)
 
 
+def is_url_permission(permission):
+    """Whether a permission, with its condition, is one of those of the public function URL."""
+    given = {name: value for name, value in permission["Properties"].items() if name not in ("FunctionName", "Principal")}
+    return (
+        given in URL_PERMISSIONS
+        and permission.get("Condition") == HOMESERVER
+        and logical_id(permission["Properties"]["FunctionName"]) == PUBLIC_FUNCTION
+    )
+
+
 def check_permissions(stack):
-    """Only API Gateway, or the schedule for `deliver`, may invoke a function, and its resource policy must fit the limit."""
+    """Only API Gateway may invoke a function, besides the schedule for `deliver` and everyone for the function with the
+    public URL. The resource policy of each function must fit the limit."""
     callers, sizes = {}, {}
     for name, it in of_type(stack, "AWS::Lambda::Permission").items():
         permission = it["Properties"]
@@ -149,6 +168,10 @@ def check_permissions(stack):
         sizes[function] = sizes.get(function, 100) + permission_size(
             {**permission, "FunctionName": {"Ref": function}}
         )
+        if permission["Principal"] == "*":
+            if not is_url_permission(it):
+                yield f"{name} permits everyone more than the use of the function URL of {PUBLIC_FUNCTION}"
+            continue
         is_expected = logical_id(source) == "DeliverEachMinute" or source.get("Fn::Sub", "").endswith(
             ":${Api}/*"
         )
@@ -156,8 +179,9 @@ def check_permissions(stack):
             yield f"{name} permits more than lambda:InvokeFunction from the API or the schedule"
     for function in of_type(stack, "AWS::Lambda::Function"):
         caller = "events.amazonaws.com" if function == "Deliver" else "apigateway.amazonaws.com"
-        if callers.get(function) != [caller]:
-            yield f"{function} can be invoked by {callers.get(function)} instead of {caller}"
+        expected = [caller, *("*" for _ in URL_PERMISSIONS if function == PUBLIC_FUNCTION)]
+        if sorted(callers.get(function, [])) != sorted(expected):
+            yield f"{function} can be invoked by {callers.get(function)} instead of {expected}"
     for route, function in route_functions():
         if "apigateway.amazonaws.com" not in callers.get(function, []):
             yield f"{route}: API Gateway must have permission to invoke {function}"
@@ -168,9 +192,12 @@ def check_permissions(stack):
 
 
 def check_public(stack):
-    """Only the API may be public."""
+    """Only the API may be public, and the URL of one function if there is a homeserver."""
+    for name, it in of_type(stack, "AWS::Lambda::Url").items():
+        target = logical_id(it["Properties"]["TargetFunctionArn"])
+        if (target, it.get("Condition")) != (PUBLIC_FUNCTION, HOMESERVER):
+            yield f"{name}: {target} must not have a URL, or not without a homeserver"
     for kind in (
-        "AWS::Lambda::Url",
         "AWS::Lambda::LayerVersionPermission",
         "AWS::S3::Bucket",
         "AWS::SNS::TopicPolicy",
@@ -180,7 +207,9 @@ def check_public(stack):
         for statement in it["Properties"]["PolicyDocument"]["Statement"]:
             if statement["Principal"] != {"Service": "events.amazonaws.com"} or "Condition" not in statement:
                 yield f"{name} permits other principals than events.amazonaws.com, or has no condition"
-    if '"Principal": "*"' in json.dumps(stack, default=str) or '"AWS": "*"' in json.dumps(stack, default=str):
+    # `check_permissions` checks the permissions of functions.
+    policies = [it for it in stack["Resources"].values() if it["Type"] != "AWS::Lambda::Permission"]
+    if '"Principal": "*"' in json.dumps(policies, default=str) or '"AWS": "*"' in json.dumps(policies, default=str):
         yield "a policy has the principal `*`"
 
 

@@ -1,9 +1,11 @@
-//! The tables of `docs/costs.md`: prices, cost of sign-ups and of refused requests, fixed costs, maximum cost.
+//! The tables of `docs/costs.md`: prices, cost of sign-ups, refused requests and introspections, fixed costs, maximum
+//! cost.
 //!
 //! `docs/costs.yaml` has the prices, the estimates and the steps. The units of DynamoDB come from the tables of
 //! `tests/flows/cost`, the sizes of functions from their declarations, the alarms and the throttle from the template.
 
 mod fixed;
+mod introspections;
 mod quantities;
 mod tables;
 mod template;
@@ -33,6 +35,7 @@ struct Data {
     estimates: Estimates,
     sign_ups: Vec<Column>,
     refusals: Vec<Column>,
+    introspections: Introspections,
 }
 
 #[derive(Debug, Deserialize)]
@@ -69,6 +72,17 @@ struct Column {
     emails: f64,
     #[serde(default)]
     texts: f64,
+}
+
+/// The requests of a homeserver about the tokens of users who are always active.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Introspections {
+    /// The numbers of users, each with one device.
+    users: Vec<f64>,
+    /// The time for which the homeserver keeps a response.
+    seconds: f64,
+    request: Column,
 }
 
 #[derive(Debug, Deserialize)]
@@ -150,6 +164,7 @@ pub(crate) fn page(root: &Path, functions: &[Function], template: &File) -> Resu
         ),
         ("sign-ups", tables::sign_ups(&data, &source)?),
         ("refusals", tables::refusals(&data, &source)?),
+        ("introspections", introspections::table(&data, &source)?),
         ("fixed", fixed::table(&data, &source, &stack)?),
         ("ceiling", tables::ceiling(&data, &source, &stack)?),
     ];

@@ -80,7 +80,7 @@ fn optional(source: &Source<'_>, stack: &Stack) -> [Fixed<'static>; 5] {
     let bytes = 1000.0 * source.estimates.account_bytes;
     [
         (
-            "alarms of e-mail, text messages and captcha",
+            "alarms of e-mail, text messages, captcha and homeserver",
             format!("{} metrics", grouped(more, 0)),
             vec![("alarm_metrics", more)],
         ),

@@ -9,7 +9,7 @@ use super::{
 };
 
 /// The components of a request's cost that no setting changes, with the labels of their rows.
-const COMPONENTS: [(&str, &str); 8] = [
+pub(super) const COMPONENTS: [(&str, &str); 8] = [
     ("api_requests", "API Gateway, requests"),
     ("lambda_requests", "Lambda, requests"),
     ("lambda_time", "Lambda, GB-seconds"),
@@ -19,7 +19,7 @@ const COMPONENTS: [(&str, &str); 8] = [
     ("transfer", "data transfer"),
     ("secret_reads", "Secrets Manager, reads at function starts"),
 ];
-const SECONDS_A_MONTH: f64 = 30.0 * 86_400.0;
+pub(super) const SECONDS_A_MONTH: f64 = 30.0 * 86_400.0;
 pub(super) const MILLION: f64 = 1_000_000.0;
 
 pub(super) fn prices(data: &Data) -> Vec<String> {

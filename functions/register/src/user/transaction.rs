@@ -60,7 +60,7 @@ impl FinalTransaction for AccountCreation<'_> {
         };
         let created = app.store.create_account(&account).await;
         match (created, update) {
-            (Ok(()), Some(update)) => homeserver::register(app, update, &account)
+            (Ok(()), Some(update)) => Box::pin(homeserver::register(app, update, &account))
                 .await
                 .map_err(|error| OperationError::Refused(registration_error(error)))?,
             (Ok(()), None) => {}

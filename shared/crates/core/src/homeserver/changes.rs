@@ -45,11 +45,12 @@ pub async fn carry_over<T, E: From<StoreError>>(
     change: Change<'_>,
     operation: impl Future<Output = Result<T, E>>,
 ) -> Result<T, E> {
-    // Without the box, every caller's future contains copies of a large future, and `cargo run` exceeds its stack.
+    // The operation is a large future, and so is an update.
     let operation = Box::pin(operation);
     match (of(app), account) {
         (Some(homeserver), Some(account)) => {
-            Box::pin(homeserver.carry_over(user, account, change, operation)).await
+            let carried_over = homeserver.carry_over(user, account, change, operation);
+            Box::pin(carried_over).await
         }
         _ => operation.await,
     }

@@ -106,7 +106,8 @@ pub async fn log_in(
     match homeserver::of(app).filter(|_| account.kind == AccountKind::User) {
         Some(homeserver) => {
             let chosen = login.device_id.is_some();
-            log_in_at(app, homeserver, (user, account), &device, chosen, save).await?;
+            let account = (user, account);
+            Box::pin(log_in_at(app, homeserver, account, &device, chosen, save)).await?;
         }
         None => save.await?,
     }

@@ -103,7 +103,7 @@ impl ProtectedRequest {
         let registered = issued.user_id.as_deref();
         let registered = registered.and_then(|user| Localpart::of_user_id(user, server));
         if let Some(user) = registered
-            && !homeserver::complete_registration(app, &user).await?
+            && !Box::pin(homeserver::complete_registration(app, &user)).await?
         {
             return Ok(Replayed::Over);
         }
