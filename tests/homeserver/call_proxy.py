@@ -1,5 +1,7 @@
 """A proxy between Gatehouse and Synapse that can lose calls of `/_synapse/mas/`, or make something happen before one."""
 
+import asyncio
+import threading
 from contextlib import contextmanager
 
 import aiohttp
@@ -18,20 +20,21 @@ class CallProxy:
         self.synapse_url = synapse_url
         self.calls = []
         self.fault = None
-        self.runner = None
+        # Tests wait for commands that call Synapse, so their own event loop cannot forward the calls.
+        self.loop = asyncio.new_event_loop()
+        self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
 
-    async def start(self):
+    def start(self):
         """Listens on the port."""
+        self.thread.start()
+        asyncio.run_coroutine_threadsafe(self.listen(), self.loop).result(timeout=10)
+
+    async def listen(self):
         application = web.Application()
         application.router.add_route("*", "/{path:.*}", self.handle)
-        self.runner = web.AppRunner(application)
-        await self.runner.setup()
-        await web.TCPSite(self.runner, "127.0.0.1", self.port).start()
-
-    async def stop(self):
-        """Closes all connections."""
-        if self.runner:
-            await self.runner.cleanup()
+        runner = web.AppRunner(application)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", self.port).start()
 
     @contextmanager
     def failing(self, call, fault):

@@ -50,8 +50,8 @@ class Gatehouse(Process):
         """Runs the admin CLI with the environment that `/_local/env` prints."""
         script = f'eval "$(curl --silent --fail {self.url}/_local/env)"; exec "$0" --json "$@"'
         command = ["bash", "-c", script, BUILDS / "gatehouse-admin", *arguments]
-        done = subprocess.run(command, capture_output=True, text=True)
-        assert done.returncode == 0, f"{arguments}: {done.stderr}"
+        done = subprocess.run(command, env=self.environment(), capture_output=True, text=True)
+        assert done.returncode == 0, f"{arguments}: {done.stdout} {done.stderr}"
         return json.loads(done.stdout)
 
     async def advance(self, seconds):

@@ -68,7 +68,6 @@ async def main(arguments):
             return code
         finally:
             servers.kill()
-            await servers.calls.stop()
 
 
 # The servers must end with this process.

@@ -54,7 +54,7 @@ class Servers:
 
     async def start(self):
         """Starts all processes."""
-        await self.calls.start()
+        self.calls.start()
         for process in self.all():
             await process.start()
 

@@ -3,7 +3,8 @@
 from contextlib import asynccontextmanager
 
 from accounts import log_in, login_request, send, sign_up
-from processes import request
+from call_proxy import lose_call
+from processes import eventually, request
 from registry import test
 
 
@@ -48,3 +49,46 @@ async def older_accounts(servers):
     assert servers.synapse.devices("older-taken") == {}
     for login in (older, foreign):
         (await login.send("POST", "/logout", {})).ok()
+
+
+@test("HS-19 the operator declares that both accounts of a name belong to one person, who can then log in")
+async def adoption(servers):
+    async with unlinked(servers):
+        await sign_up(servers, "adopted")
+    (await servers.synapse.mas("POST", "provision_user", {"localpart": "adopted"})).ok()
+    (await send(servers, "POST", "/login", login_request("adopted"))).error(403, "M_FORBIDDEN")
+    servers.gatehouse.admin("homeserver", "adopt", "adopted", "--yes")
+    await (await log_in(servers, "adopted")).assert_usable()
+
+
+@test("HS-19 the operator compares users with Synapse, and repairs a device that only one side has")
+async def comparison(servers):
+    login, other = await sign_up(servers, "compare"), await log_in(servers, "compare")
+    deleted = {"localpart": "compare", "device_id": other.device}
+    (await servers.synapse.mas("POST", "delete_device", deleted)).ok()
+    added = {"localpart": "compare", "device_id": "STRAY"}
+    (await servers.synapse.mas("POST", "upsert_device", added)).ok()
+    servers.gatehouse.admin("homeserver", "sync", "--dry-run", "compare")
+    assert set(servers.synapse.devices("compare")) == {login.device, "STRAY"}
+    servers.gatehouse.admin("homeserver", "sync", "compare")
+    assert set(servers.synapse.devices("compare")) == {login.device, other.device}
+    await other.assert_usable()
+
+
+@test("HS-19 the operator lists the changes that Synapse has not got yet")
+async def pending_changes(servers):
+    login = await sign_up(servers, "pending")
+
+    def pending():
+        return [update["user"] for update in servers.gatehouse.admin("homeserver", "pending")["pending"]]
+
+    with servers.calls.failing("delete_device", lose_call):
+        (await login.send("POST", "/logout", {})).ok()
+        assert "pending" in pending()
+    await servers.gatehouse.advance(3600)
+
+    async def is_done():
+        return "pending" not in pending()
+
+    await eventually("end of the pending change", is_done)
+    assert servers.synapse.devices("pending") == {}
