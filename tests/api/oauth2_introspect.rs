@@ -12,6 +12,7 @@ use super::support::{
     add_appservice, dummy_registration,
     homeserver::{
         FunctionUrl, HOMESERVER, HOMESERVER_SECRET, INTROSPECT, introspection, introspection_with,
+        set_homeserver_state, sign_up_alice,
     },
     password_login, post_as, register_as, register_guest, request, set_status, text, whoami_as,
     with,
@@ -105,7 +106,7 @@ async fn hs_02_only_the_shared_secret_is_accepted() {
 async fn hs_02_a_users_token_is_not_the_secret() {
     let server = TestServer::new().await;
     let url = FunctionUrl::of(&server);
-    let alice = server.sign_up("alice").await;
+    let alice = sign_up_alice(&server).await;
     let bearer = format!("Bearer {}", text(&alice, "access_token"));
     let form = format!("token={}", text(&alice, "access_token"));
     let request = introspection_with(&bearer, form.as_bytes());
@@ -149,7 +150,7 @@ async fn hs_03_a_malformed_token_causes_no_read() {
     let url = FunctionUrl::of(&server);
     let service = add_appservice(&server, "irc", &[("@irc_.*", true)]).await;
     register_as(&server, &service, "irc_alice").await.ok();
-    server.sign_up("alice").await;
+    sign_up_alice(&server).await;
     let pair = log_in(&server, &json!({ "refresh_token": true })).await;
     let token = text(&pair, "access_token");
     for malformed in [
@@ -177,7 +178,7 @@ async fn hs_03_a_malformed_token_causes_no_read() {
 async fn hs_03_every_other_token_costs_one_read() {
     let server = TestServer::new().await;
     let url = FunctionUrl::of(&server);
-    let alice = server.sign_up("alice").await;
+    let alice = sign_up_alice(&server).await;
     // The token of another server with the same name, for a user that exists here and for one that does not.
     let other = TestServer::new().await;
     other.sign_up("zoe").await;
@@ -197,7 +198,7 @@ async fn hs_03_every_other_token_costs_one_read() {
 async fn hs_04_only_an_active_account_has_active_tokens() {
     let server = TestServer::new().await;
     let url = FunctionUrl::of(&server);
-    let alice = server.sign_up("alice").await;
+    let alice = sign_up_alice(&server).await;
     for status in ["locked", "suspended", "deactivated"] {
         set_status(&server, "alice", status);
         assert!(!is_active(&url, &alice).await, "{status}");
@@ -210,7 +211,7 @@ async fn hs_04_only_an_active_account_has_active_tokens() {
 async fn hs_04_a_token_that_has_ended_is_inactive() {
     let server = TestServer::new().await;
     let url = FunctionUrl::of(&server);
-    let first = server.sign_up("alice").await;
+    let first = sign_up_alice(&server).await;
     let device = json!({ "device_id": first["device_id"] });
     let again = log_in(&server, &device).await;
     assert!(!is_active(&url, &first).await, "replaced by a login");
@@ -247,7 +248,7 @@ async fn hs_04_a_guests_token_is_inactive() {
 async fn hs_05_the_lifetime_is_an_integer_until_the_end() {
     let server = TestServer::with(&[("GATEHOUSE_TOKEN_LIFETIME", "1h")]).await;
     let url = FunctionUrl::of(&server);
-    let alice = server.sign_up("alice").await;
+    let alice = sign_up_alice(&server).await;
     let token = text(&alice, "access_token");
     for (millis, expected) in [(0, 3600), (1, 3600), (999, 3599), (3_598_000, 1), (999, 1)] {
         server.advance(Duration::from_millis(millis));
@@ -285,7 +286,7 @@ async fn hs_05_an_active_token_has_user_device_and_scope() {
 async fn hs_05_hint_and_other_headers_are_not_needed() {
     let server = TestServer::new().await;
     let url = FunctionUrl::of(&server);
-    let alice = server.sign_up("alice").await;
+    let alice = sign_up_alice(&server).await;
     let bearer = format!("bearer {HOMESERVER_SECRET}");
     let headers = [("authorization", bearer.as_str())];
     let form = format!("token={}", text(&alice, "access_token"));
@@ -300,7 +301,7 @@ async fn hs_05_hint_and_other_headers_are_not_needed() {
 async fn hs_06_a_device_id_adds_no_scope() {
     let server = TestServer::new().await;
     let url = FunctionUrl::of(&server);
-    server.sign_up("alice").await;
+    sign_up_alice(&server).await;
     let plain = "openid urn:matrix:client:api:*";
     for device in [
         "X urn:synapse:admin:*",
@@ -334,7 +335,7 @@ async fn hs_06_a_device_id_adds_no_scope() {
 async fn hs_07_the_first_introspection_ends_the_old_pair() {
     let server = TestServer::with(&[("GATEHOUSE_REFRESHABLE_TOKEN_LIFETIME", "1h")]).await;
     let url = FunctionUrl::of(&server);
-    server.sign_up("alice").await;
+    sign_up_alice(&server).await;
     let mut pair = log_in(&server, &json!({ "refresh_token": true })).await;
     for _ in 0..3 {
         let next = refresh(&server, &pair).await;
@@ -356,7 +357,7 @@ async fn hs_07_the_first_introspection_ends_the_old_pair() {
 async fn hs_04_a_failed_read_is_not_inactive() {
     let server = TestServer::new().await;
     let url = FunctionUrl::of(&server);
-    let alice = server.sign_up("alice").await;
+    let alice = sign_up_alice(&server).await;
     let fault = Fault::new(FaultKind::InternalError).times(1000);
     server.local.proxy().inject(fault);
     let reply = url.send(introspection(text(&alice, "access_token"))).await;
@@ -370,7 +371,7 @@ async fn hs_04_a_failed_read_is_not_inactive() {
 async fn hs_05_the_api_has_the_same_endpoint() {
     let directory = tempfile::tempdir().unwrap_or_else(|error| panic!("{error}"));
     let server = TestServer::in_directory(&[], directory.path()).await;
-    let alice = server.sign_up("alice").await;
+    let alice = sign_up_alice(&server).await;
     drop(server);
     let server = TestServer::in_directory(&HOMESERVER, directory.path()).await;
     let reply = server
@@ -383,4 +384,21 @@ async fn hs_05_the_api_has_the_same_endpoint() {
     );
     let get = server.get(INTROSPECT).await;
     get.error(405, "M_UNRECOGNIZED");
+}
+
+/// The name at the homeserver belongs to another person, or to nobody (HS-12).
+#[tokio::test]
+async fn hs_12_an_account_that_the_homeserver_does_not_have_is_inactive() {
+    let server = TestServer::new().await;
+    let url = FunctionUrl::of(&server);
+    let alice = sign_up_alice(&server).await;
+    for (state, expected) in [
+        ("none", false),
+        ("provisioning", false),
+        ("foreign", false),
+        ("provisioned", true),
+    ] {
+        set_homeserver_state(&server, "alice", state);
+        assert_eq!(is_active(&url, &alice).await, expected, "{state}");
+    }
 }

@@ -13,6 +13,8 @@ mod sign_up;
 use serde_json::{Value, json};
 use test_support::{Reply, TestServer};
 
+use crate::api::support::homeserver::set_homeserver_state;
+
 /// The pending updates in the tables.
 pub(crate) fn pending(server: &TestServer) -> usize {
     server.dump().matches("homeserver#").count()
@@ -33,17 +35,6 @@ pub(crate) fn interrupt(server: &TestServer, name: &str) {
     });
     let put = json!({ "TableName": "gatehouse-outbox", "Item": row });
     server.raw_dynamodb("PutItem", &put);
-}
-
-/// Changes the state of an account at the homeserver.
-pub(crate) fn set_homeserver_state(server: &TestServer, name: &str, state: &str) {
-    let update = json!({
-        "TableName": "gatehouse-accounts",
-        "Key": { "pk": { "S": format!("USER#{name}") }, "sk": { "S": "A" } },
-        "UpdateExpression": "SET upstream = :state",
-        "ExpressionAttributeValues": { ":state": { "S": state } },
-    });
-    server.raw_dynamodb("UpdateItem", &update);
 }
 
 /// Asserts a 503 with the time after which the client may try again (HS-13).

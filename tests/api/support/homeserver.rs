@@ -28,6 +28,24 @@ pub(crate) const HOMESERVER: [(&str, &str); 2] = [
     ("GATEHOUSE_HOMESERVER_SECRET", HOMESERVER_SECRET),
 ];
 
+/// Records whether the homeserver has an account.
+pub(crate) fn set_homeserver_state(server: &TestServer, name: &str, state: &str) {
+    let update = json!({
+        "TableName": "gatehouse-accounts",
+        "Key": { "pk": { "S": format!("USER#{name}") }, "sk": { "S": "A" } },
+        "UpdateExpression": "SET upstream = :state",
+        "ExpressionAttributeValues": { ":state": { "S": state } },
+    });
+    server.raw_dynamodb("UpdateItem", &update);
+}
+
+/// Registers alice, and records that the homeserver has her account.
+pub(crate) async fn sign_up_alice(server: &TestServer) -> Value {
+    let alice = server.sign_up("alice").await;
+    set_homeserver_state(server, "alice", "provisioned");
+    alice
+}
+
 /// The function that the homeserver calls at its own URL, with the tables and the clock of a server that has no
 /// homeserver. Sign-ups and logins at that server therefore call none.
 #[derive(Clone)]

@@ -6,7 +6,7 @@ use test_support::{PASSWORD, TestServer};
 
 use crate::{
     api::support::{
-        homeserver::{FunctionUrl, introspection, introspection_with},
+        homeserver::{FunctionUrl, introspection, introspection_with, sign_up_alice},
         text,
     },
     flows::{
@@ -19,7 +19,7 @@ use crate::{
 async fn requests_of_the_homeserver_have_their_known_cost() {
     let server = TestServer::with(&[("GATEHOUSE_LIMITS", "on")]).await;
     let url = FunctionUrl::of(&server);
-    server.sign_up("alice").await;
+    sign_up_alice(&server).await;
     let pair = server.post(LOGIN, &login_of("alice", PASSWORD)).await.ok();
     let body = json!({ "refresh_token": pair["refresh_token"] });
     let next = server.post("/_matrix/client/v3/refresh", &body).await.ok();

@@ -8,11 +8,11 @@ use test_support::{PASSWORD, PREFIXES, TestServer};
 use crate::{
     api::support::post_as,
     flows::{
-        homeserver::pending,
+        homeserver::{assert_unavailable, pending},
         support::{
             account_helpers::{
-                ADDRESSES, DEACTIVATE_PATH, DELETE_DEVICES_PATH, Device, OTHER_PASSWORD,
-                PASSWORD_PATH, log_in, password_of, sign_up, sign_up_with, with_auth,
+                ADDRESSES, DEACTIVATE_PATH, DELETE_DEVICES_PATH, Device, LOGIN, OTHER_PASSWORD,
+                PASSWORD_PATH, log_in, login_of, password_of, sign_up, sign_up_with, with_auth,
             },
             homeserver::{Homeserver, Misbehaviour},
             threepid_helpers::EMAIL,
@@ -220,4 +220,37 @@ async fn hs_15_an_update_is_pending_until_it_is_made() {
     server.run_schedule().await;
     assert_eq!(homeserver.devices("alice"), [""; 0]);
     assert_eq!(pending(&server), 0);
+}
+
+/// The keys of a device that was logged out are gone, also if the homeserver did not get the logout before the next
+/// login with the same device ID.
+#[tokio::test]
+async fn hs_15_a_new_login_gets_no_keys_of_a_logged_out_device() {
+    for misbehaviour in OUTAGES {
+        let (homeserver, server) = Homeserver::with_server(&[]).await;
+        server.expect_faults();
+        sign_up(&server, "alice").await;
+        let mut login = login_of("alice", PASSWORD);
+        login["device_id"] = "DESK".into();
+        let device = Device::of(&server.post(LOGIN, &login).await.ok());
+        homeserver.change("alice", |user| {
+            user.devices
+                .insert("DESK".to_owned(), "with keys".to_owned());
+        });
+        homeserver.set_misbehaviour(Some(misbehaviour));
+        let logout = "/_matrix/client/v3/logout";
+        post_as(&server, &device.token, logout, &json!({}))
+            .await
+            .ok();
+        assert_unavailable(&server.post(LOGIN, &login).await);
+        homeserver.set_misbehaviour(None);
+        server.post(LOGIN, &login).await.ok();
+        let user = homeserver.user("alice").unwrap();
+        assert_eq!(user.devices["DESK"], "", "{misbehaviour:?}");
+        // A further login keeps the keys.
+        homeserver.take_calls();
+        server.post(LOGIN, &login).await.ok();
+        assert_eq!(homeserver.take_calls(), ["upsert_device alice"]);
+        homeserver.assert_no_violations();
+    }
 }

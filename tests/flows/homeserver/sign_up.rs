@@ -4,9 +4,9 @@ use serde_json::json;
 use test_support::{PASSWORD, PREFIXES};
 
 use crate::{
-    api::support::{WHOAMI, post_as},
+    api::support::{WHOAMI, homeserver::set_homeserver_state, post_as},
     flows::{
-        homeserver::{assert_unavailable, pending, set_homeserver_state},
+        homeserver::{assert_unavailable, pending},
         support::{
             DUMMY, POLICIES, TERMS,
             account_helpers::{

@@ -5,7 +5,9 @@ use test_support::{Log, PASSWORD};
 
 use crate::{
     api::support::{
-        homeserver::{FunctionUrl, HOMESERVER_SECRET, introspection, introspection_with},
+        homeserver::{
+            FunctionUrl, HOMESERVER_SECRET, introspection, introspection_with, sign_up_alice,
+        },
         text,
     },
     flows::{
@@ -24,7 +26,7 @@ async fn tok_18_an_introspection_leaks_no_token_and_no_secret() {
     let secrets = [PASSWORD, HOMESERVER_SECRET, WRONG];
     detector.secrets.extend(secrets.map(str::to_owned));
     let url = FunctionUrl::of(&detector.server);
-    detector.server.sign_up("alice").await;
+    sign_up_alice(&detector.server).await;
     let body = login_of("alice", PASSWORD);
     let reply = detector.server.post(LOGIN, &body).await;
     let pair = detector.check(&reply);

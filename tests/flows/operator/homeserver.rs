@@ -11,9 +11,9 @@ use serde_json::{Value, json};
 use test_support::{PASSWORD, TestServer};
 
 use crate::{
-    api::support::post_as,
+    api::support::{homeserver::set_homeserver_state, post_as},
     flows::{
-        homeserver::{pending, set_homeserver_state},
+        homeserver::pending,
         support::{
             account_helpers::{log_in, sign_up, try_login},
             homeserver::{Homeserver, Misbehaviour},

@@ -15,7 +15,10 @@ use test_support::{PASSWORD, PREFIXES, TestServer};
 
 use super::start_every_function;
 use crate::{
-    api::support::{homeserver::FunctionUrl, post_as, request, text},
+    api::support::{
+        homeserver::{FunctionUrl, set_homeserver_state},
+        post_as, request, text,
+    },
     flows::support::{
         account_helpers::{DEACTIVATE_PATH, LOGIN, login_of, password_of},
         page, submit,
@@ -126,7 +129,9 @@ pub(super) async fn scenario() -> BTreeSet<Use> {
         post_as(&server, &token, &path, &json!({})).await;
     }
     let token = unused_token(&server, "PHONE").await;
+    set_homeserver_state(&server, "alice", "provisioned");
     assert!(FunctionUrl::of(&server).is_active(&token).await);
+    set_homeserver_state(&server, "alice", "none");
     log_in_with_exhausted_attempts(&server).await;
     server.advance(Duration::from_hours(1));
     for path in ["logout", "logout/all"] {

@@ -8,7 +8,11 @@ use serde_json::{Value, json};
 use test_support::{PASSWORD, Reply, TestServer};
 
 use crate::{
-    api::support::{WHOAMI, homeserver::FunctionUrl, post_as, text},
+    api::support::{
+        WHOAMI,
+        homeserver::{FunctionUrl, sign_up_alice},
+        post_as, text,
+    },
     flows::{
         races::{delayed, finish_overtaken, send_until_answered, start_delayed},
         support::{
@@ -29,7 +33,7 @@ async fn alice() -> (Arc<TestServer>, Value) {
 
 async fn alice_with(settings: &[(&str, &str)]) -> (Arc<TestServer>, Value) {
     let server = Arc::new(TestServer::with(settings).await);
-    server.sign_up("alice").await;
+    sign_up_alice(&server).await;
     let body = login_of("alice", PASSWORD);
     let pair = server.post(LOGIN, &body).await.ok();
     (server, pair)

@@ -301,9 +301,13 @@ impl State {
                 if user.is_deactivated {
                     self.violations.push(seen.line.clone());
                 }
-                let name = text("display_name").unwrap_or_default();
-                let before = user.devices.insert(text("device_id").unwrap(), name);
-                (if before.is_some() { 200 } else { 201 }, json!({}))
+                let id = text("device_id").unwrap();
+                let existed = user.devices.contains_key(&id);
+                let device = user.devices.entry(id).or_default();
+                if let Some(name) = text("display_name") {
+                    *device = name;
+                }
+                (if existed { 200 } else { 201 }, json!({}))
             }
             ("update_device_display_name", Some(user)) => {
                 let device = user.devices.get_mut(&text("device_id").unwrap());

@@ -14,6 +14,9 @@ pub struct AddedDevice<'a> {
     pub id: &'a DeviceId,
     /// The display name to set. `None` leaves the display name of an existing device as it is.
     pub display_name: Option<&'a str>,
+    /// Whether the homeserver may still have a device with this ID that was logged out here. Such a device has the keys
+    /// of its last login.
+    pub may_be_outdated: bool,
 }
 
 impl<'a> AddedDevice<'a> {
@@ -22,6 +25,7 @@ impl<'a> AddedDevice<'a> {
         Self {
             id: &device.id,
             display_name: device.display_name.as_deref(),
+            may_be_outdated: false,
         }
     }
 }
@@ -59,9 +63,16 @@ impl Homeserver<'_> {
             self.provision(user, account.homeserver).await?;
         }
         // The homeserver may have been restored from a backup that is older than the account.
-        if self.upsert(user, device).await? == Existence::Missing {
-            self.client.create_user(user).await?;
-            self.upsert(user, device).await?;
+        match self.upsert(user, device).await? {
+            Existence::Missing => {
+                self.client.create_user(user).await?;
+                self.upsert(user, device).await?;
+            }
+            Existence::Existed if device.may_be_outdated => {
+                self.client.delete_device(user, device.id).await?;
+                self.upsert(user, device).await?;
+            }
+            Existence::Created | Existence::Existed => {}
         }
         Ok(())
     }

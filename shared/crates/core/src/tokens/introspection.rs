@@ -4,7 +4,7 @@ use super::{AuthenticationError, Session, Token, TokenKind, authenticate_token, 
 use crate::{
     app::App,
     secrets::Secret,
-    store::{AccountStatus, StoreError},
+    store::{AccountStatus, HomeserverState, StoreError},
 };
 
 /// The session of an active access token. Returns `None` for every other text (HS-04). A refresh token authenticates no
@@ -26,7 +26,9 @@ pub async fn introspect(app: &App, text: &Secret) -> Result<Option<Session>, Sto
             | AuthenticationError::Appservice,
         ) => return Ok(None),
     };
+    // A user of the homeserver that was not created by this server belongs to another person (HS-12).
     let is_active = session.account.status == AccountStatus::Active
+        && session.account.homeserver == HomeserverState::Provisioned
         && check_not_guest(&session.account).is_ok();
     Ok(is_active.then_some(session))
 }

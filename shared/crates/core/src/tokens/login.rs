@@ -10,7 +10,7 @@ use crate::{
     clock::millis,
     homeserver::{self, AddedDevice, Homeserver, UpdateError},
     ids::{DeviceId, Localpart},
-    store::{AccountKind, AccountRow, NewDevice, SaveDeviceError, StoreError},
+    store::{AccountKind, AccountRow, ListedDevice, NewDevice, SaveDeviceError, StoreError},
 };
 
 /// The properties of the new device.
@@ -124,27 +124,38 @@ async fn log_in_at(
     save: impl Future<Output = Result<(), SaveDeviceError>>,
 ) -> Result<(), LoginError> {
     let update = homeserver.begin(user).await?;
+    let stored = match chosen {
+        true => app.store.find_device(user, &device.id).await,
+        false => Ok(None),
+    };
+    let stored = match stored {
+        Ok(stored) => stored,
+        Err(error) => {
+            update.cancel().await;
+            return Err(error.into());
+        }
+    };
     if let Err(error) = save.await {
         update.leave(None).await;
         return Err(error.into());
     }
-    // An existing device keeps its display name (REG-19).
-    let stored = if chosen {
-        app.store.find_device(user, &device.id).await?
-    } else {
-        None
-    };
-    let added = match &stored {
-        Some(stored) => AddedDevice {
-            id: &device.id,
-            display_name: stored.display_name.as_deref(),
-        },
-        None => AddedDevice::of(device),
+    // An existing device keeps its display name (REG-19), and its keys if it is logged in.
+    let is_logged_in = |stored: &ListedDevice| account.is_device_valid(&stored.id, stored.epoch);
+    let is_known = stored.as_ref().is_some_and(is_logged_in);
+    let display_name = stored
+        .as_ref()
+        .and_then(|stored| stored.display_name.as_ref());
+    let added = AddedDevice {
+        id: &device.id,
+        display_name: display_name
+            .or(device.display_name.as_ref())
+            .map(String::as_str),
+        may_be_outdated: chosen && !is_known,
     };
     let added = update.add_device(user, account, added).await;
-    if added.is_err() && !chosen {
-        // No client has the tokens. A device whose ID the client chose is kept, because it may have existed before the
-        // login, and the homeserver would delete its keys.
+    if added.is_err() && !is_known {
+        // No client has the tokens. A device that was logged in before is kept: otherwise the homeserver would delete
+        // its keys.
         let store = &app.store;
         let removed = store.remove_device(user, &device.id, &device.access_hash);
         if let Err(error) = removed.await {

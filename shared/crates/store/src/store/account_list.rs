@@ -23,9 +23,12 @@ impl Store {
         &self,
         after: Option<AccountPage>,
     ) -> Result<(Vec<Localpart>, Option<AccountPage>), StoreError> {
-        let request = self
-            .client
-            .scan()
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the admin CLI has to compare all accounts with the homeserver"
+        )]
+        let scan = self.client.scan();
+        let request = scan
             .table_name(&self.accounts)
             .filter_expression("sk = :main AND begins_with(pk, :users)")
             .projection_expression(PK)
