@@ -7,6 +7,7 @@
 //! with the template.
 
 pub mod appservices;
+mod batch;
 mod doctor;
 pub mod environment;
 mod explain;

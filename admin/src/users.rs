@@ -1,7 +1,7 @@
 //! Users: the stored data of a user, and the operator's changes to an account.
 
 mod deactivate;
-mod import;
+pub(crate) mod import;
 mod record;
 mod reset;
 mod status;

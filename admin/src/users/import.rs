@@ -5,9 +5,9 @@
 //! imported from the same line is skipped.
 
 mod file;
-mod hash;
+pub(crate) mod hash;
 mod line;
-mod phone;
+pub(crate) mod phone;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -15,28 +15,21 @@ use std::{
     fs,
     io::{self, Read},
     path::{Path, PathBuf},
-    sync::{
-        Mutex,
-        atomic::{AtomicBool, Ordering},
-    },
 };
 
 use anyhow::{Context, bail, ensure};
-use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::json;
 use shared::{
     config::read_imported_pepper,
     passwords::PasswordHash,
     secrets::KeyPurpose,
-    store::{ImportAccountError, ImportedAccount, StoreError},
+    store::{AccountStatus, ImportAccountError, ImportedAccount, StoreError},
     threepids::Medium,
 };
 
 use self::{file::Format, line::User};
-use crate::{Admin, Report, progress::Progress};
+use crate::{Admin, Report, batch};
 
-/// The number of users that are written concurrently.
-const CONCURRENCY: usize = 16;
 /// The number of errors of one kind that are printed with their lines. A mistake in an export usually occurs in every
 /// line.
 const SHOWN_OF_KIND: usize = 20;
@@ -182,13 +175,21 @@ impl Entry {
                 .keys
                 .hash(KeyPurpose::ImportMarker, fingerprint.as_bytes()),
             created: user.created.unwrap_or(now),
-            deactivated: user.deactivated,
+            status: if user.deactivated {
+                AccountStatus::Deactivated
+            } else {
+                AccountStatus::Active
+            },
+            before_lock: None,
+            erased: false,
+            at_homeserver: false,
             password: user.password_hash.map(|phc| PasswordHash {
                 phc,
                 pepper: pepper.map(str::to_owned),
                 changed_at: now,
             }),
             addresses: user.addresses,
+            devices: Vec::new(),
         };
         Self {
             line_number,
@@ -202,48 +203,28 @@ impl Entry {
 /// written stay, and a later run skips them.
 async fn import_all(admin: &Admin, entries: Vec<Entry>, dry_run: bool) -> anyhow::Result<Summary> {
     let total = entries.len();
-    let progress = Progress::new(total, admin);
-    let (progress, summary) = (&progress, Mutex::new(Summary::default()));
-    let is_stopped = AtomicBool::new(false);
-    let stop = async {
-        // Without a handler for the signal, the process ends at once.
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-        is_stopped.store(true, Ordering::Relaxed);
+    let mut summary = Summary::default();
+    let work = |entry: Entry| async move {
+        let result = if dry_run {
+            check(admin, &entry).await?
+        } else {
+            write(admin, &entry).await?
+        };
+        Ok((entry.line_number, result))
     };
-    let finished = stream::iter(entries)
-        .take_until(Box::pin(stop))
-        .map(|entry| async move {
-            let result = if dry_run {
-                check(admin, &entry).await?
-            } else {
-                write(admin, &entry).await?
-            };
-            progress.step();
-            Ok::<_, StoreError>((entry.line_number, result))
-        })
-        .buffer_unordered(CONCURRENCY)
-        .try_for_each(|(line_number, result)| {
-            if let Ok(mut summary) = summary.lock() {
-                match result {
-                    ImportResult::New => summary.new += 1,
-                    ImportResult::AlreadyImported => summary.already_imported += 1,
-                    ImportResult::Rejected(reason) => summary.rejected.push((line_number, reason)),
-                }
-            }
-            async { Ok(()) }
-        })
-        .await;
-    let mut summary = summary.into_inner().unwrap_or_default();
+    let record = |(line_number, result)| match result {
+        ImportResult::New => summary.new += 1,
+        ImportResult::AlreadyImported => summary.already_imported += 1,
+        ImportResult::Rejected(reason) => summary.rejected.push((line_number, reason)),
+    };
+    let finished = batch::for_each(admin, entries, work, record).await;
     summary.rejected.sort();
     let new = summary.new;
-    finished.with_context(|| {
+    let is_complete = finished.with_context(|| {
         format!("interrupted after {new} new users; run the command again to continue")
     })?;
-    let done = new + summary.already_imported + summary.rejected.len();
-    if is_stopped.into_inner() && done < total {
-        progress.clear();
+    if !is_complete {
+        let done = new + summary.already_imported + summary.rejected.len();
         if dry_run {
             bail!("interrupted after {done} of {total} users; nothing was written");
         }
@@ -261,10 +242,14 @@ async fn write(admin: &Admin, entry: &Entry) -> Result<ImportResult, StoreError>
     let now = admin.clock.now();
     match admin.store.import_account(&entry.account, now).await {
         Ok(()) => Ok(ImportResult::New),
-        Err(ImportAccountError::NameTaken(marker)) => {
+        Err(ImportAccountError::NameTaken(existing)) => {
+            let marker = existing.and_then(|existing| existing.import_marker);
             Ok(name_taken(admin, entry, marker.as_deref()))
         }
         Err(ImportAccountError::AddressTaken(medium)) => Ok(address_taken(medium)),
+        Err(error @ ImportAccountError::AccountChanged) => {
+            Ok(ImportResult::Rejected(error.to_string()))
+        }
         Err(ImportAccountError::Store(error)) => Err(error),
     }
 }

@@ -11,7 +11,7 @@ use serde_json::Value;
 use shared::passwords;
 
 /// Rewrites and checks a hash.
-pub(super) fn parse(text: &str) -> Result<String, String> {
+pub(crate) fn parse(text: &str) -> Result<String, String> {
     let text = text.trim();
     let hash = if text.starts_with('{') && text.ends_with('}') {
         let credential = serde_json::from_str(text);

@@ -3,7 +3,7 @@
 use shared::threepids::{Medium, ThreePid};
 
 /// Parses an international number: digits, with `+`, `00` or nothing before them and separators between them.
-pub(super) fn parse(text: &str) -> Result<ThreePid, String> {
+pub(crate) fn parse(text: &str) -> Result<ThreePid, String> {
     let invalid =
         "a phone number is not valid: write it with the country code, as in `+49 151 23456789`";
     let text = text.trim();

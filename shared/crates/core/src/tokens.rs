@@ -2,10 +2,12 @@
 //!
 //! A token contains its user and device, so that it can be looked up by key: `gha_` (or `ghr_`), localpart,
 //! device and 160 random bits, all in URL-safe base64, and a checksum. A malformed token is rejected without
-//! any read. Only the SHA-256 of a token is stored: a token has enough entropy to need no key.
+//! any read. Only the SHA-256 of a token is stored: a token has enough entropy to need no key. `imported` has the format
+//! of the tokens that an import from Synapse keeps valid.
 
 mod caller;
 mod charge;
+mod imported;
 mod introspection;
 mod login;
 mod pairs;
@@ -18,6 +20,7 @@ use sha2::{Digest, Sha256};
 pub use crate::secrets::TokenHash;
 pub use caller::{Caller, CallerError, as_user, identify};
 pub use charge::{TokenLimits, charge};
+pub use imported::{ImportedPair, imported_device};
 pub use introspection::introspect;
 pub use login::{Issued, Login, LoginError, issue, log_in};
 pub use pairs::RefreshToken;
@@ -31,7 +34,7 @@ use crate::{
     metrics,
     rng::Rng,
     secrets::{Secret, sha256_base64},
-    store::{AccountKind, AccountRow, AccountStatus, DeviceRow, NextPair, StoreError},
+    store::{AccountKind, AccountRow, AccountStatus, DeviceRow, NextPair, StoreError, TokenDevice},
 };
 
 const SECRET_BYTES: usize = 20;
@@ -64,8 +67,8 @@ impl TokenKind {
 pub struct Token {
     /// The user that the token names.
     pub localpart: Localpart,
-    /// The device that the token names.
-    pub device: DeviceId,
+    /// The device that the token names, or the key of the row that names the device of an imported token.
+    pub device: TokenDevice,
     text: Secret,
 }
 
@@ -83,26 +86,26 @@ impl Token {
         let text = format!("{body}_{}", checksum(&body));
         Self {
             localpart: localpart.clone(),
-            device: device.clone(),
+            device: TokenDevice::Named(device.clone()),
             text: Secret::new(text),
         }
     }
 
-    /// Parses a token of this kind. Returns `None` for everything that [`mint`](Self::mint) cannot have made.
+    /// Parses a token of this kind. Returns `None` for everything that neither [`mint`](Self::mint) nor Synapse can have
+    /// made.
     pub fn parse(kind: TokenKind, text: &Secret, server: &crate::ids::ServerName) -> Option<Self> {
         let whole = text.reveal();
         if whole.len() > MAX_TOKEN_CHARS || !whole.is_ascii() {
             return None;
         }
-        let (body, sum) = whole.split_at_checked(whole.len().checked_sub(CHECKSUM_CHARS + 1)?)?;
-        if sum.strip_prefix('_')? != checksum(body) {
-            return None;
-        }
-        let mut parts = body.strip_prefix(kind.prefix())?.split('.');
-        let mut decode =
-            || String::from_utf8(BASE64_URL_SAFE_NO_PAD.decode(parts.next()?).ok()?).ok();
-        let localpart = Localpart::parse(&decode()?, server).ok()?;
-        let device = DeviceId::parse(&decode()?)?;
+        let (localpart, device) = if imported::has_prefix(whole) {
+            let hash = TokenHash(sha256_base64(whole.as_bytes()));
+            let localpart = imported::localpart_of(kind, whole, server)?;
+            (localpart, TokenDevice::Imported(hash))
+        } else {
+            let (localpart, device) = names_in(kind, whole, server)?;
+            (localpart, TokenDevice::Named(device))
+        };
         Some(Self {
             localpart,
             device,
@@ -121,11 +124,28 @@ impl Token {
     }
 }
 
-/// Whether `text` has the prefix of a token of this server and therefore is not an `as_token`.
+/// The user and the device in a token that this server made.
+fn names_in(
+    kind: TokenKind,
+    whole: &str,
+    server: &crate::ids::ServerName,
+) -> Option<(Localpart, DeviceId)> {
+    let (body, sum) = whole.split_at_checked(whole.len().checked_sub(CHECKSUM_CHARS + 1)?)?;
+    if sum.strip_prefix('_')? != checksum(body) {
+        return None;
+    }
+    let mut parts = body.strip_prefix(kind.prefix())?.split('.');
+    let mut decode = || String::from_utf8(BASE64_URL_SAFE_NO_PAD.decode(parts.next()?).ok()?).ok();
+    let localpart = Localpart::parse(&decode()?, server).ok()?;
+    Some((localpart, DeviceId::parse(&decode()?)?))
+}
+
+/// Whether `text` has the prefix of a token of a user and therefore is not an `as_token`.
 pub fn has_our_prefix(text: &str) -> bool {
-    [TokenKind::Access, TokenKind::Refresh]
-        .iter()
-        .any(|kind| text.starts_with(kind.prefix()))
+    imported::has_prefix(text)
+        || [TokenKind::Access, TokenKind::Refresh]
+            .iter()
+            .any(|kind| text.starts_with(kind.prefix()))
 }
 
 fn checksum(body: &str) -> String {
@@ -192,8 +212,8 @@ fn check_not_guest(account: &AccountRow) -> Result<(), GuestForbiddenError> {
     }
 }
 
-/// Validates an access token with one strongly consistent read of account and device. The first use of a new token
-/// also writes, because it invalidates the previous token.
+/// Validates an access token with one strongly consistent read of account and device, or with two for an imported token.
+/// The first use of a new token also writes, because it invalidates the previous token.
 pub async fn authenticate(app: &App, text: &Secret) -> Result<Session, AuthenticationError> {
     let token = parse_device_token(app, text).await?;
     authenticate_token(app, token).await
@@ -280,7 +300,7 @@ fn check_token(
         device_epoch: device.epoch,
         issued_at: device.issued_at,
         localpart: token.localpart,
-        device: token.device,
+        device: device.id,
         account,
         expires,
     };
@@ -324,8 +344,11 @@ mod tests {
     fn a_token_names_its_user_and_device() {
         let token = Token::parse(TokenKind::Access, &mint("pho.ne_ü").text, &server()).unwrap();
         assert_eq!(
-            (token.localpart.as_str(), token.device.as_str()),
-            ("alice", "pho.ne_ü")
+            (token.localpart.as_str(), token.device),
+            (
+                "alice",
+                TokenDevice::Named(DeviceId::parse("pho.ne_ü").unwrap())
+            )
         );
     }
 
@@ -346,7 +369,8 @@ mod tests {
         fn a_device_id_is_recovered_from_its_token(device in "\\PC{1,255}") {
             prop_assume!(DeviceId::parse(&device).is_some());
             let token = Token::parse(TokenKind::Access, &mint(&device).text, &server()).unwrap();
-            prop_assert_eq!(token.device.as_str(), device);
+            let named = TokenDevice::Named(DeviceId::parse(&device).unwrap());
+            prop_assert_eq!(token.device, named);
         }
 
         #[test]

@@ -42,7 +42,7 @@ pub use accounts::{
     RegistrationLookup,
 };
 pub use appservices::AppservicesRow;
-pub use auth_lookup::{AttemptBuckets, AttemptFacts, CallerFacts, LoginFacts};
+pub use auth_lookup::{AttemptBuckets, AttemptFacts, CallerFacts, LoginFacts, TokenDevice};
 pub use commands::{
     AddThreePidError, ChangeAccountError, CreateAccountError, Deactivation, DeviceLogout,
     MAX_THREEPIDS, NewAccount, NewDevice, NewThreePid, PasswordChange, RemoveThreePidError,
@@ -54,7 +54,7 @@ pub use devices::{DeviceRow, NextPair, SaveDeviceError};
 pub use export::{BindingRecord, DeviceRecord, PasswordRecord, TermsRecord, UserRecord};
 pub use homeserver_updates::{PendingUpdate, UpdateLease, user_of_update};
 pub use identity_bindings::{IdentityBinding, RecordBindingError};
-pub use imports::{ExistingAccount, ImportAccountError, ImportedAccount};
+pub use imports::{ExistingAccount, ImportAccountError, ImportedAccount, ImportedDevice};
 pub use limits::{GcraUpdate, LimitDecision};
 pub use moderation::{Moderation, StatusChange};
 pub use outbox::{DueMessages, DuePage};

@@ -9,7 +9,9 @@ use super::{AuthenticationError, Issued, Session, Token, TokenHash, TokenKind};
 use crate::{
     app::App,
     clock::{Timestamp, millis},
-    secrets::{KeyPurpose, Secret, constant_time_eq, fields},
+    ids::{DeviceId, Localpart},
+    rng::Rng,
+    secrets::{KeyPurpose, KeyRing, Secret, constant_time_eq, fields},
     store::{AccountRow, AccountStatus, DeviceRow, NextPair, PairSlot, RefreshOutcome, StoreError},
 };
 
@@ -53,7 +55,7 @@ pub(super) fn pair_of<'a>(
         TokenKind::Access => is(&device.access_hash),
         TokenKind::Refresh => device.refresh_hash.as_ref().is_some_and(is),
     };
-    if !account.is_device_valid(&token.device, device.epoch) {
+    if !account.is_device_valid(&device.id, device.epoch) {
         return Err(AuthenticationError::Unknown);
     }
     match device.next.as_ref().filter(|next| of(next)) {
@@ -88,8 +90,8 @@ pub struct RefreshToken {
 }
 
 impl RefreshToken {
-    /// Parses the token and reads its rows with one strongly consistent read. The token is validated when it is
-    /// redeemed.
+    /// Parses the token and reads its rows with one strongly consistent read, or with two for an imported token. The
+    /// token is validated when it is redeemed.
     pub async fn read(app: &App, text: &Secret) -> Result<Self, AuthenticationError> {
         let token = Token::parse(TokenKind::Refresh, text, &app.config.server_name)
             .ok_or(AuthenticationError::Unknown)?;
@@ -110,7 +112,7 @@ impl RefreshToken {
     /// device, is not charged to that device.
     pub fn device_quota_key(&self) -> Result<String, AuthenticationError> {
         pair_of(TokenKind::Refresh, &self.token, &self.account, &self.device)?;
-        let (user, device) = (&self.token.localpart, &self.token.device);
+        let (user, device) = (&self.token.localpart, &self.device.id);
         Ok(format!("{}#{}", user.as_str(), device.as_str()))
     }
 
@@ -133,12 +135,10 @@ impl RefreshToken {
                 (Pair::Current, Some(given)) => return self.open(app, given),
             };
             let (issued, next) = self.mint(app);
-            let Token {
-                localpart, device, ..
-            } = &self.token;
+            let (user, device) = (&self.token.localpart, &self.device.id);
             let saved = app
                 .store
-                .save_next_pair(localpart, device, &own_hash, slot, &next);
+                .save_next_pair(user, device, &own_hash, slot, &next);
             match saved.await? {
                 RefreshOutcome::Written => return Ok(issued),
                 RefreshOutcome::Conflict(Some(device)) => self.device = device,
@@ -150,7 +150,7 @@ impl RefreshToken {
 
     fn mint(&self, app: &App) -> (Issued, NextPair) {
         let lifetime = app.config.tokens.refreshable;
-        let mint = |kind| Token::mint(kind, &self.token.localpart, &self.token.device, &*app.rng);
+        let mint = |kind| Token::mint(kind, &self.token.localpart, &self.device.id, &*app.rng);
         let (access, refresh) = (mint(TokenKind::Access), mint(TokenKind::Refresh));
         let issued = Issued {
             access_token: Some(access.reveal().to_owned()),
@@ -158,13 +158,11 @@ impl RefreshToken {
             refresh_token: Some(refresh.reveal().to_owned()),
             expires_in_ms: lifetime.map(millis),
         };
-        let plaintext = Secret::new(serde_json::to_vec(&issued).unwrap_or_default());
-        let answer = app.config.keys.seal(
-            KeyPurpose::Refresh,
-            self.token.reveal().as_bytes(),
-            &self.place(),
-            plaintext.reveal(),
-            &*app.rng,
+        let answer = seal_answer(
+            (&app.config.keys, &*app.rng),
+            &self.token,
+            &self.device.id,
+            &issued,
         );
         let next = NextPair {
             access_hash: access.hash(),
@@ -182,20 +180,41 @@ impl RefreshToken {
         let plaintext = app
             .config
             .keys
-            .open(KeyPurpose::Refresh, salt, &self.place(), &given.answer)
+            .open(
+                KeyPurpose::Refresh,
+                salt,
+                &place(&self.token.localpart, &self.device.id),
+                &given.answer,
+            )
             .map(Secret::new)
             .map_err(|_| AuthenticationError::Unknown)?;
         serde_json::from_slice(plaintext.reveal()).map_err(|_| AuthenticationError::Unknown)
     }
+}
 
-    fn place(&self) -> Vec<u8> {
-        let Token {
-            localpart, device, ..
-        } = &self.token;
-        fields(&[
-            localpart.as_str().as_bytes(),
-            device.as_str().as_bytes(),
-            b"next_answer",
-        ])
-    }
+/// Seals the response with a new pair under the refresh token that is exchanged for the pair.
+pub(super) fn seal_answer(
+    (keys, rng): (&KeyRing, &dyn Rng),
+    refresh: &Token,
+    device: &DeviceId,
+    issued: &Issued,
+) -> Vec<u8> {
+    // Serialisation cannot fail: every member is a string or a number.
+    let plaintext = Secret::new(serde_json::to_vec(issued).unwrap_or_default());
+    keys.seal(
+        KeyPurpose::Refresh,
+        refresh.reveal().as_bytes(),
+        &place(&refresh.localpart, device),
+        plaintext.reveal(),
+        rng,
+    )
+}
+
+/// The associated data of a sealed response, which can be opened only in the row of its device.
+fn place(localpart: &Localpart, device: &DeviceId) -> Vec<u8> {
+    fields(&[
+        localpart.as_str().as_bytes(),
+        device.as_str().as_bytes(),
+        b"next_answer",
+    ])
 }

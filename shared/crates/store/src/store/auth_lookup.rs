@@ -1,5 +1,8 @@
 //! Reads of all rows that a request needs before it is authenticated: one `BatchGetItem` call each.
 //!
+//! An imported token does not name its device. Its row, which is read with the other rows, names the device, and a
+//! second call reads the device.
+//!
 //! The reads are strongly consistent, but not a snapshot: each row is read at its own point in time.
 
 use std::collections::HashMap;
@@ -9,7 +12,7 @@ use super::{
     Store, StoreError,
     dynamodb::{
         item::{Item, Map, Row},
-        keys::{self, APPSERVICES, MAIN, PASSWORD, PK, SK},
+        keys::{self, APPSERVICES, IMPORTED_TOKENS, MAIN, PASSWORD, PK, SK},
     },
     passwords::read_password,
 };
@@ -17,13 +20,26 @@ use crate::{
     clock::Timestamp,
     ids::{DeviceId, Localpart},
     password_hash::PasswordHash,
+    secrets::TokenHash,
 };
+
+/// The device of a token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TokenDevice {
+    /// The token contains the ID of its device.
+    Named(DeviceId),
+    /// The token was imported from a homeserver. The row of this hash contains the ID of its device.
+    Imported(TokenHash),
+}
 
 /// The rows of an authenticated request.
 #[derive(Debug, Default)]
 pub struct CallerFacts {
     /// The account of the access token.
     pub account: Option<AccountRow>,
+    /// The ID of the device of the access token, even if the device no longer exists. `None` if the token is an imported
+    /// token without a row.
+    pub device_id: Option<DeviceId>,
     /// The device of the access token.
     pub device: Option<DeviceRow>,
     /// The password of the account.
@@ -65,6 +81,7 @@ pub struct AttemptFacts {
 #[derive(Default)]
 struct FoundRows {
     account: Option<AccountRow>,
+    device_id: Option<DeviceId>,
     device: Option<DeviceRow>,
     password: Option<PasswordHash>,
     appservices: Option<AppservicesRow>,
@@ -84,17 +101,16 @@ impl Store {
         Ok(self.find_rows(vec![account], None).await?.account)
     }
 
-    /// An account and one of its devices.
+    /// An account and the device of one of its tokens.
     pub async fn find_account_and_device(
         &self,
         localpart: &Localpart,
-        device: &DeviceId,
+        device: &TokenDevice,
     ) -> Result<(Option<AccountRow>, Option<DeviceRow>), StoreError> {
-        let keys = vec![
-            account_key(localpart, MAIN),
-            account_key(localpart, &keys::device(device)),
-        ];
-        let found = self.find_rows(keys, None).await?;
+        let account = vec![account_key(localpart, MAIN)];
+        let found = self
+            .find_token_rows(localpart, Some(device), account, None)
+            .await?;
         Ok((found.account, found.device))
     }
 
@@ -133,11 +149,17 @@ impl Store {
     /// The account, device and password of an access token, and a UIA session.
     pub async fn find_caller(
         &self,
-        user: Option<(&Localpart, &DeviceId)>,
+        user: Option<(&Localpart, &TokenDevice)>,
         session: Option<&str>,
     ) -> Result<CallerFacts, StoreError> {
-        let user = user.map(|(user, device)| (user, Some(device)));
-        self.find_facts(user, session).await
+        let found = match user {
+            Some((user, device)) => {
+                self.find_token_rows(user, Some(device), login_keys(user), session)
+                    .await?
+            }
+            None => self.find_rows(Vec::new(), session).await?,
+        };
+        Ok(found.caller())
     }
 
     /// The account and password of a user, and the device that started a UIA session of the user. A session that an
@@ -147,26 +169,39 @@ impl Store {
         user: &Localpart,
         device: Option<&DeviceId>,
     ) -> Result<CallerFacts, StoreError> {
-        self.find_facts(Some((user, device)), None).await
+        let device = device.cloned().map(TokenDevice::Named);
+        let found = self
+            .find_token_rows(user, device.as_ref(), login_keys(user), None)
+            .await?;
+        Ok(found.caller())
     }
 
-    async fn find_facts(
+    /// Rows of an account, the device of one of its tokens, and a UIA session. One call, and a second call if the token
+    /// was imported and has a row.
+    async fn find_token_rows(
         &self,
-        user: Option<(&Localpart, Option<&DeviceId>)>,
+        user: &Localpart,
+        device: Option<&TokenDevice>,
+        mut account_keys: Vec<Map>,
         session: Option<&str>,
-    ) -> Result<CallerFacts, StoreError> {
-        let mut keys = Vec::new();
-        if let Some((user, device)) = user {
-            keys.extend([account_key(user, MAIN), account_key(user, PASSWORD)]);
-            keys.extend(device.map(|device| account_key(user, &keys::device(device))));
+    ) -> Result<FoundRows, StoreError> {
+        let device_key = |id: &DeviceId| account_key(user, &keys::device(id));
+        account_keys.extend(device.map(|device| match device {
+            TokenDevice::Named(id) => device_key(id),
+            TokenDevice::Imported(hash) => account_key(user, &keys::imported_token(hash)),
+        }));
+        let mut found = self.find_rows(account_keys, session).await?;
+        match device {
+            Some(TokenDevice::Named(id)) => found.device_id = Some(id.clone()),
+            Some(TokenDevice::Imported(_)) => {
+                if let Some(id) = &found.device_id {
+                    let key = vec![device_key(id)];
+                    found.device = self.find_rows(key, None).await?.device;
+                }
+            }
+            None => {}
         }
-        let found = self.find_rows(keys, session).await?;
-        Ok(CallerFacts {
-            account: found.account,
-            device: found.device,
-            password: found.password,
-            session: found.session,
-        })
+        Ok(found)
     }
 
     /// The rows that a registration needs first.
@@ -228,9 +263,23 @@ impl FoundRows {
             (APPSERVICES, _) => self.appservices = Some(AppservicesRow::read(row)?),
             (_, MAIN) => self.account = Some(AccountRow::read(row)?),
             (_, PASSWORD) => self.password = Some(read_password(row)?),
+            (_, sk) if sk.starts_with(IMPORTED_TOKENS) => {
+                let id = DeviceId::parse(row.text("device")?);
+                self.device_id = Some(id.ok_or_else(|| row.corrupt("device"))?);
+            }
             _ => self.device = Some(DeviceRow::read(row)?),
         }
         Ok(())
+    }
+
+    fn caller(self) -> CallerFacts {
+        CallerFacts {
+            account: self.account,
+            device_id: self.device_id,
+            device: self.device,
+            password: self.password,
+            session: self.session,
+        }
     }
 
     fn login(self) -> Option<LoginFacts> {

@@ -2,10 +2,11 @@
 
 use super::{
     AccountRow, Store, StoreError,
+    devices::device_id,
     dynamodb::{
         expression::UpdateExpression,
         item::{Item, Map, Row, number, text},
-        keys::{self, SK},
+        keys,
     },
 };
 use crate::ids::{DeviceId, Localpart};
@@ -27,11 +28,8 @@ pub struct DevicePage(Map);
 
 impl ListedDevice {
     fn read(row: &Row) -> Result<Self, StoreError> {
-        let id = row.text(SK)?.strip_prefix(keys::DEVICES);
         Ok(Self {
-            id: id
-                .and_then(DeviceId::parse)
-                .ok_or_else(|| row.corrupt("sk"))?,
+            id: device_id(row)?,
             epoch: row.number("epoch")?,
             display_name: row.text_if("display_name")?.map(str::to_owned),
         })

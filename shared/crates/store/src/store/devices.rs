@@ -9,7 +9,7 @@ use super::{
     dynamodb::{
         expression::UpdateExpression,
         item::{Item, Row, number, text},
-        keys::{self, MAIN},
+        keys::{self, MAIN, SK},
         transaction::{transact_check, transact_update},
         write::ConditionalWrite,
     },
@@ -32,6 +32,8 @@ pub(super) const NEXT: [&str; 4] = [
 /// A device and the hashes of its tokens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeviceRow {
+    /// The device ID.
+    pub id: DeviceId,
     /// The epoch of the account at the login.
     pub epoch: i64,
     /// The hash of the access token.
@@ -74,6 +76,7 @@ pub enum SaveDeviceError {
 impl DeviceRow {
     pub(super) fn read(row: &Row) -> Result<Self, StoreError> {
         Ok(Self {
+            id: device_id(row)?,
             epoch: row.number("epoch")?,
             access_hash: TokenHash(row.text("access_hash")?.to_owned()),
             access_expires: row.time_if("access_expires")?,
@@ -84,6 +87,13 @@ impl DeviceRow {
             issued_at: row.time_if("issued_at")?.unwrap_or_default(),
         })
     }
+}
+
+/// The ID in the key of a device row.
+pub(super) fn device_id(row: &Row) -> Result<DeviceId, StoreError> {
+    let id = row.text(SK)?.strip_prefix(keys::DEVICES);
+    id.and_then(DeviceId::parse)
+        .ok_or_else(|| row.corrupt("sk"))
 }
 
 impl NextPair {

@@ -76,11 +76,11 @@ impl ProtectedRequest {
                 Some(token.ok_or(AuthenticationError::Unknown)?)
             }
         };
+        let (facts, charged) = protected.read(app, token.as_ref()).await?;
         protected.login = token.as_ref().map(|token| Login {
             user: token.localpart.clone(),
-            device: Some(token.device.clone()),
+            device: facts.device_id.clone(),
         });
-        let (facts, charged) = protected.read(app, token.as_ref()).await?;
         protected.identify(app, token, facts, charged).await
     }
 

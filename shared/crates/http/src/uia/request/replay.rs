@@ -13,7 +13,7 @@ use crate::{
     http::Response,
     ids::Localpart,
     secrets::Secret,
-    store::{CallerFacts, SessionRow},
+    store::{CallerFacts, SessionRow, TokenDevice},
     tokens::{self, AuthenticationError},
     uia::{OpenSession, Operation, Replay, operations::wrong_scope, session_key},
 };
@@ -116,7 +116,9 @@ impl ProtectedRequest {
             return Ok(None);
         };
         let login = self.login.as_ref();
-        let caller = login.and_then(|login| Some((&login.user, login.device.as_ref()?)));
+        let device = login.and_then(|login| login.device.clone());
+        let device = device.map(TokenDevice::Named);
+        let caller = login.and_then(|login| Some((&login.user, device.as_ref()?)));
         let key = session_key(id);
         let mut facts = app.store.find_caller(caller, key.as_deref()).await?;
         let row = facts.session.take();

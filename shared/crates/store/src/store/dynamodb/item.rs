@@ -152,12 +152,13 @@ impl Row {
     }
 }
 
-/// The part of a key that may be logged. A key that contains a dot is the keyed hash that
+/// The part of a key that may be logged: no 3PID and no hash of a token. A key that contains a dot is the keyed hash that
 /// identifies a validation session.
 fn loggable(key: &str) -> &str {
     match key.split_once('#') {
         Some(("3PID", _)) => "3PID#\u{2026}",
         Some(("BIND", _)) => "BIND#\u{2026}",
+        Some(("TOKEN", _)) => "TOKEN#\u{2026}",
         None if key.contains('.') => "\u{2026}",
         _ => key,
     }
@@ -182,6 +183,7 @@ mod tests {
                 "BIND#id.example#email#alice@example.org",
                 "USER#alice/BIND#\u{2026}",
             ),
+            ("USER#alice", "TOKEN#hash", "USER#alice/TOKEN#\u{2026}"),
             ("USER#alice", "DEV#PHONE", "USER#alice/DEV#PHONE"),
             ("APPSERVICES", "A", "APPSERVICES/A"),
         ] {

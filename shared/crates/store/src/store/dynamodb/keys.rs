@@ -2,7 +2,7 @@
 
 use crate::{
     ids::{DeviceId, Localpart},
-    secrets::{fields, sha256_base64},
+    secrets::{TokenHash, fields, sha256_base64},
     threepid::{Medium, ThreePid},
 };
 
@@ -21,6 +21,8 @@ pub(in crate::store) const USERS: &str = "USER#";
 pub(in crate::store) const THREEPIDS: &str = "3PID#";
 /// The prefix of the sort keys of an account's devices.
 pub(in crate::store) const DEVICES: &str = "DEV#";
+/// The prefix of the sort keys of an account's imported tokens.
+pub(in crate::store) const IMPORTED_TOKENS: &str = "TOKEN#";
 /// The prefix of the sort keys of the policies that a user has accepted.
 pub(in crate::store) const TERMS: &str = "TERMS#";
 /// The prefix of the sort keys of the 3PIDs that a user has bound at identity servers.
@@ -36,6 +38,11 @@ pub(in crate::store) fn user(localpart: &Localpart) -> String {
 
 pub(in crate::store) fn device(id: &DeviceId) -> String {
     format!("{DEVICES}{}", id.as_str())
+}
+
+/// The sort key of the row that names the device of an imported token.
+pub(in crate::store) fn imported_token(hash: &TokenHash) -> String {
+    format!("{IMPORTED_TOKENS}{}", hash.0)
 }
 
 pub(in crate::store) fn terms(policy: &str) -> String {
