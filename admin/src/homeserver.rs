@@ -1,5 +1,5 @@
-//! The homeserver that uses this server for all accounts (HS-19): pending updates, comparison and repair. Changes of
-//! accounts by the operator are carried over to it.
+//! The commands for the homeserver that uses this server for all accounts (HS-19): pending updates, comparison and
+//! repair. Other commands use this module to carry their changes of accounts over to the homeserver.
 
 mod sync;
 
@@ -20,7 +20,7 @@ use crate::{Admin, Report, times, users};
 /// The commands for the homeserver.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// List the changes that the homeserver has not got yet, and those that it rejects
+    /// List the users with changes that the homeserver does not have yet, and the responses that rejected them
     Pending,
     /// Compare all users with the homeserver, and repair the differences
     Sync {
@@ -33,7 +33,7 @@ pub enum Command {
     },
     /// Declare that an account here and a user of the homeserver with the same name belong to the same person
     ///
-    /// Without this, such a user of the homeserver is never touched, and its namesake here cannot log in.
+    /// Without it, the user of the homeserver is never changed, and the owner of the account here cannot log in.
     Adopt {
         /// The username, or the user ID if GATEHOUSE_SERVER_NAME is set
         #[arg(allow_hyphen_values = true)]
@@ -76,8 +76,8 @@ pub(crate) fn homeserver<'a>(admin: &'a Admin, client: &'a Client) -> Homeserver
     Homeserver::new(&admin.store, &*admin.clock, client)
 }
 
-/// Makes a change of an account and carries it over to the homeserver. If the homeserver is not configured here,
-/// `deliver` carries the change over within a minute.
+/// Runs `operation`, which changes an account, and carries the change over to the homeserver. If the environment of the
+/// admin CLI has no homeserver, `deliver` carries the change over within two minutes.
 pub(crate) async fn carry_over<T, E>(
     admin: &Admin,
     user: &Localpart,
@@ -102,7 +102,7 @@ where
     operation.await
 }
 
-/// All updates that are pending, due or not.
+/// All pending updates, whether they are due or not.
 pub(crate) async fn pending(admin: &Admin) -> Result<Vec<PendingUpdate>, StoreError> {
     let (mut pending, mut page) = (Vec::new(), None);
     loop {
@@ -169,6 +169,6 @@ async fn adopt(admin: &Admin, user: &Localpart, yes: bool) -> anyhow::Result<Rep
     );
     Ok(Report::success(
         json!({ "adopted": name }),
-        format!("the homeserver's user {name} belongs to the account {name}"),
+        format!("the homeserver's user {name} now belongs to the account {name}"),
     ))
 }

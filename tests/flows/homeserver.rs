@@ -1,4 +1,4 @@
-//! A homeserver that uses the server for all accounts: users and devices there, and what happens while it is down.
+//! A homeserver that uses the server for all accounts: its users and devices, faults, and outages.
 #![expect(
     clippy::unwrap_used,
     reason = "a failed expectation must fail the test, in helper functions too"
@@ -20,7 +20,7 @@ pub(crate) fn pending(server: &TestServer) -> usize {
     server.dump().matches("homeserver#").count()
 }
 
-/// Writes the rows that a process leaves that ended while it created the user at the homeserver.
+/// Writes the rows that remain after a process has ended during the creation of the user at the homeserver.
 pub(crate) fn interrupt(server: &TestServer, name: &str) {
     set_homeserver_state(server, name, "provisioning");
     let row = json!({

@@ -37,7 +37,7 @@ class Account:
         return await send(self.servers, method, path, body, token=self.token, **params)
 
     async def whoami(self):
-        """Asks Synapse for the owner of the access token."""
+        """Requests the owner of the access token from Synapse."""
         return await self.send("GET", "/account/whoami")
 
     async def assert_usable(self):
@@ -50,7 +50,7 @@ class Account:
         assert self.device in devices_of(self.servers, self.name)
 
     async def assert_ended(self, seconds=1):
-        """Asserts that Synapse refuses the token within this time, and that neither server has the device."""
+        """Asserts that Synapse rejects the token within this time, and that neither server has the device."""
 
         async def is_refused():
             return (await self.whoami()).status == 401

@@ -1,4 +1,4 @@
-"""A proxy between Gatehouse and Synapse that can lose calls of `/_synapse/mas/`, or make something happen before one."""
+"""A proxy between Gatehouse and Synapse that can lose calls of `/_synapse/mas/`, or run code before a call."""
 
 import asyncio
 import threading
@@ -10,7 +10,7 @@ from yarl import URL
 
 
 class CallProxy:
-    """Forwards all requests to Synapse. Gatehouse has its address as that of the homeserver."""
+    """Forwards all requests to Synapse. Its address is the `GATEHOUSE_HOMESERVER_URL` of Gatehouse."""
 
     name = "call proxy"
 
@@ -38,7 +38,7 @@ class CallProxy:
 
     @contextmanager
     def failing(self, call, fault):
-        """Every `call` in the block is handled by `fault`, which gets a function that forwards the call."""
+        """In the block, `fault` handles every `call`. Its argument is a function that forwards the call."""
         self.fault = (call, fault)
         try:
             yield
@@ -84,9 +84,9 @@ async def lose_call(_forward):
 
 
 async def lose_response(forward):
-    """Synapse carries the call out, and its response is lost."""
+    """Synapse makes the change, and its response is lost."""
     await forward()
     return web.json_response({"errcode": "M_UNKNOWN", "error": "lost"}, status=502)
 
 
-FAULTS = {"lost before it arrives": lose_call, "lost after it was carried out": lose_response}
+FAULTS = {"lost before it arrives": lose_call, "lost after the change": lose_response}

@@ -7,7 +7,8 @@ import subprocess
 from processes import BUILDS, Process, request
 
 
-# Responses while Synapse does not respond, and leases of `deliver` that end because a test moves the clock.
+# Expected errors: responses while Synapse does not respond, and leases of `deliver` that end because a test advances
+# the clock.
 EXPECTED_ERRORS = " 503 M_UNKNOWN|the lease of an outbox row ended before its outcome was saved"
 
 
@@ -42,7 +43,7 @@ class Gatehouse(Process):
         return re.findall(r"^\S+ (?:ERROR )?([A-Z]+) (\S+) (\d{3})\b", self.log(), re.MULTILINE)
 
     async def introspect(self, token, secret):
-        """Asks about an access token, as Synapse does."""
+        """Introspects an access token, as Synapse does."""
         form = {"token": token, "token_type_hint": "access_token"}
         return (await request("POST", f"{self.url}/oauth2/introspect", token=secret, form=form)).ok()
 
@@ -55,6 +56,6 @@ class Gatehouse(Process):
         return json.loads(done.stdout)
 
     async def advance(self, seconds):
-        """Moves the clock. Work that is then due has been done when this returns."""
+        """Advances the clock, and waits until the work that is due then is done."""
         response = await request("POST", f"{self.url}/_local/clock", {"advance_seconds": seconds})
         response.ok()

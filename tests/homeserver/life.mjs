@@ -1,6 +1,6 @@
-// The life of an account with matrix-js-sdk, the client library of Element Web, through nginx.
+// The life cycle of an account with matrix-js-sdk, the client library of Element Web, through nginx.
 //
-// The environment has the URL of nginx, and the URL and the secret of Synapse. Every step also asks Synapse.
+// The environment has the URL of nginx, and the URL and the secret of Synapse. Every step also checks the state there.
 
 import assert from "node:assert/strict";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -11,7 +11,7 @@ import { SignUp, createClient } from "../clients/js/sign-up.mjs";
 const { NGINX_URL: baseUrl, SYNAPSE_URL, SYNAPSE_SECRET } = process.env;
 const NEW_PASSWORD = "eleven purple lamps 8";
 
-/** The user as Synapse knows it. */
+/** The user at Synapse. */
 async function queryUser(localpart) {
   const response = await fetch(`${SYNAPSE_URL}/_synapse/mas/query_user?localpart=${localpart}`, {
     headers: { authorization: `Bearer ${SYNAPSE_SECRET}` },
@@ -66,7 +66,7 @@ async function withPassword(name, operation) {
   return operation(passwordAuth(name, challenge.data.session));
 }
 
-/** Asserts that Synapse refuses the token of a login within a second. */
+/** Asserts that Synapse rejects the token of a login within a second. */
 async function assertEnded(login) {
   const end = Date.now() + 1000;
   for (;;) {
@@ -77,7 +77,7 @@ async function assertEnded(login) {
       assert.deepEqual([error.httpStatus, error.errcode], [401, "M_UNKNOWN_TOKEN"]);
       return;
     }
-    assert.ok(Date.now() < end, "Synapse accepts the token after a second");
+    assert.ok(Date.now() < end, "Synapse still accepts the token after a second");
     await sleep(20);
   }
 }
@@ -118,7 +118,7 @@ await withPassword("js-alice", (auth) => aliceClient.deleteDevice(second.device_
 await assertEnded(second);
 assert.deepEqual(await deviceIds(alice), [alice.device_id]);
 
-// A refresh: Synapse has not seen the old token before.
+// A refresh. The old token is not in Synapse's cache.
 const third = await logIn("js-alice");
 const refreshed = await createClient({ baseUrl }).refreshToken(third.refresh_token);
 assert.notEqual(refreshed.access_token, third.access_token);

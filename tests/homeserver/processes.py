@@ -88,7 +88,7 @@ class Process:
         raise NotImplementedError
 
     def environment(self):
-        """The environment of the process. The caller's settings must not change what is tested."""
+        """The environment of the process, without the caller's settings for Gatehouse and AWS."""
         return {name: value for name, value in os.environ.items() if not name.startswith(("GATEHOUSE_", "AWS_"))}
 
     async def start(self):
@@ -110,14 +110,14 @@ class Process:
         return True
 
     def kill(self):
-        """Ends the process at once, like the crash of a machine."""
+        """Ends the process at once, like a crash of the machine."""
         if self.process:
             self.process.kill()
             self.process.wait()
             self.process = None
 
     def stop(self, seconds=20):
-        """Ends the process in order, and returns its exit code. A process that does not end is killed."""
+        """Asks the process to end, and returns its exit code. Kills it if it does not end in time."""
         if not self.process:
             return 0
         self.process.send_signal(signal.SIGTERM)

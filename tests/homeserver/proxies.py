@@ -6,7 +6,7 @@ from processes import REPOSITORY, Process
 
 NGINX = """\
 daemon off;
-# One process, which has the rights of its caller.
+# One process without worker processes, so that it runs as the current user.
 master_process off;
 pid {directory}/nginx.pid;
 error_log stderr warn;

@@ -59,7 +59,7 @@ class Servers:
             await process.start()
 
     def stop(self):
-        """Ends all processes, and asserts that Gatehouse has logged no error."""
+        """Ends all processes, and asserts that Gatehouse has logged no unexpected error."""
         try:
             for process in reversed(self.all()):
                 process.stop()

@@ -32,7 +32,7 @@ matrix_authentication_service:
   secret: {secret}
 macaroon_secret_key: {secret}
 app_service_config_files: [{directory}/bridge.yaml]
-# The tests send more requests than one person does.
+# The tests send more requests than the default rate limits allow.
 rc_message: {unlimited}
 rc_joins:
   local: {unlimited}
@@ -42,7 +42,7 @@ rc_invites:
   per_issuer: {unlimited}
 """
 
-# An application service with names of its own.
+# An application service with an exclusive namespace.
 BRIDGE = """\
 id: bridge
 url: null
@@ -113,12 +113,12 @@ class Synapse(Process):
         return await request(method, f"{self.url}/_synapse/mas/{call}", body, self.secret, params)
 
     async def query_user(self, localpart):
-        """The user as Synapse knows it, or None."""
+        """The user at Synapse, or None."""
         response = await self.mas("GET", "query_user", localpart=localpart)
         return None if response.status == 404 else response.ok()
 
     def rows(self, statement, *values):
-        """Reads from Synapse's database, for the facts that no call returns."""
+        """Reads data from Synapse's database that no call returns."""
         with sqlite3.connect(f"file:{self.database}?mode=ro", uri=True, timeout=10) as database:
             return database.execute(statement, values).fetchall()
 

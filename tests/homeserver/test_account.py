@@ -1,4 +1,4 @@
-"""Changes of an account reach Synapse, with requests as a client sends them."""
+"""Changes of an account with requests as a client sends them, and their effect at Synapse."""
 
 import asyncio
 
@@ -10,7 +10,7 @@ from registry import test
 NEW_PASSWORD = "eleven purple lamps 8"
 
 
-@test("HS-08 HS-09 Synapse passes the metadata on, and the account page is at its URL")
+@test("HS-08 HS-09 Synapse returns the metadata, and the account page is at its URL")
 async def metadata(servers):
     url = f"{servers.nginx.url}/_matrix/client/v1/auth_metadata"
     metadata = (await request("GET", url)).ok()
@@ -34,7 +34,7 @@ async def foreign_name(servers):
     assert (await send(servers, "GET", "/register/available", username="free-name")).ok() == {"available": True}
 
 
-@test("HS-06 a device ID with a scope makes nobody an administrator of Synapse")
+@test("HS-06 a device ID with a scope makes no user an administrator of Synapse")
 async def scope_in_device_id(servers):
     await sign_up(servers, "scope")
     device = "X urn:synapse:admin:*"
@@ -49,14 +49,14 @@ async def scope_in_device_id(servers):
         assert response.status == 400, response
 
 
-@test("HS-07 after a refresh Synapse accepts the new token, keeps the device's keys, and refuses the old token")
+@test("HS-07 after a refresh Synapse accepts the new token, keeps the device's keys, and rejects the old token")
 async def refresh(servers):
     await sign_up(servers, "refresh")
     login = await log_in(servers, "refresh", refresh_token=True)
     body = (await send(servers, "POST", "/refresh", {"refresh_token": login.refresh_token})).ok()
     old, login.token = login.token, body["access_token"]
     await login.assert_usable()
-    # Synapse has not seen the old token before, so it asks Gatehouse.
+    # The old token is not in Synapse's cache, so Synapse introspects it.
     (await send(servers, "GET", "/account/whoami", token=old)).error(401, "M_UNKNOWN_TOKEN")
     await login.upload_keys()
     body = (await send(servers, "POST", "/refresh", {"refresh_token": body["refresh_token"]})).ok()
@@ -169,7 +169,7 @@ async def lock(servers):
     await login.upload_keys()
     other = await log_in(servers, "locked")
     servers.gatehouse.admin("users", "lock", "locked")
-    # Synapse has not seen this token before, so it asks Gatehouse.
+    # The token is not in Synapse's cache, so Synapse introspects it.
     (await other.whoami()).error(401, "M_UNKNOWN_TOKEN")
     assert set(servers.synapse.devices("locked")) == {login.device, other.device}
     servers.gatehouse.admin("users", "unlock", "locked")
@@ -247,7 +247,7 @@ async def erasure(servers):
     assert servers.synapse.rows("SELECT user_id FROM erased_users") == [(login.user_id,)]
 
 
-@test("HS-11 a sign-up with inhibit_login makes a user at Synapse, and a later login its first device")
+@test("HS-11 a sign-up with inhibit_login creates a user at Synapse, and a later login its first device")
 async def without_login(servers):
     body = {"username": "no-login", "password": PASSWORD, "auth": {"type": "m.login.dummy"}, "inhibit_login": True}
     response = (await send(servers, "POST", "/register", body)).ok()
@@ -257,7 +257,7 @@ async def without_login(servers):
     await (await log_in(servers, "no-login")).assert_usable()
 
 
-@test("HS-14 a user with many devices deletes all others at once")
+@test("HS-14 a user with many devices deletes all other devices at once")
 async def many_devices(servers):
     login = await sign_up(servers, "many")
     others = [await log_in(servers, "many") for _ in range(12)]

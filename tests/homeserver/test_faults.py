@@ -1,4 +1,4 @@
-"""Calls that are lost, late or made at the same time leave both servers with the same accounts and devices."""
+"""Lost, late and concurrent calls: afterwards both servers have the same accounts and devices."""
 
 import asyncio
 import signal
@@ -12,7 +12,7 @@ from registry import test
 
 @asynccontextmanager
 async def silence(servers):
-    """Synapse accepts connections and does not respond. At the end it carries out what it has received."""
+    """Synapse accepts connections and does not respond. At the end it handles the requests that it has received."""
     servers.synapse.process.send_signal(signal.SIGSTOP)
     try:
         yield
@@ -116,9 +116,9 @@ async def crash(servers):
         await asyncio.gather(*tasks, return_exceptions=True)
     await servers.gatehouse.start()
     await assert_same_devices(servers, "crash")
-    # The logout was made, or its client has to repeat it.
+    # If the logout was not made, its client repeats it later.
     await (login.assert_usable() if login.device in devices_of(servers, "crash") else login.assert_ended())
-    # The owner of the name is the account that was created before the crash, if there is one.
+    # The name is taken if the account was created before the crash.
     response = await send(servers, "POST", "/register", body)
     if response.status == 200:
         await Account.of(servers, "crashed", response.body).assert_usable()
@@ -129,7 +129,7 @@ async def crash(servers):
 
 
 async def retry(attempt):
-    """Repeats a request that other requests about the same user have prevented."""
+    """Repeats a request while its response is 429 because of other requests about the same user."""
     while True:
         response = await attempt()
         if response.status != 429:

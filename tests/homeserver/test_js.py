@@ -1,4 +1,4 @@
-"""The life of an account with matrix-js-sdk; the steps are in life.mjs."""
+"""The life cycle of an account with matrix-js-sdk; the steps are in life.mjs."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""Accounts that existed before Gatehouse was linked to the homeserver."""
+"""Accounts that are older than the configuration of the homeserver at Gatehouse."""
 
 from contextlib import asynccontextmanager
 
@@ -35,12 +35,12 @@ async def without_homeserver(servers):
         assert await servers.synapse.query_user("alone") is None
 
 
-@test("HS-11 HS-12 an account from before the link gets its user at the next login, if the name is free")
+@test("HS-11 HS-12 an account that is older than the link gets its user at the next login, if the name is free")
 async def older_accounts(servers):
     async with unlinked(servers):
         older, foreign = await sign_up(servers, "older"), await sign_up(servers, "older-taken")
     (await servers.synapse.mas("POST", "provision_user", {"localpart": "older-taken"})).ok()
-    # An active token without a user would be 500 at Synapse.
+    # Synapse would respond with 500 to an active token without a user.
     for login in (older, foreign):
         (await login.whoami()).error(401, "M_UNKNOWN_TOKEN")
     await (await log_in(servers, "older")).assert_usable()

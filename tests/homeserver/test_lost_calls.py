@@ -1,4 +1,4 @@
-"""Every call of Gatehouse to Synapse is lost in turn, and a name is taken at Synapse in between."""
+"""The loss of each call of Gatehouse to Synapse, and a name that is taken at Synapse during a sign-up."""
 
 from accounts import PASSWORD, Account, devices_of, log_in, login_request, password_auth, send, sign_up
 from aiohttp import web
@@ -48,7 +48,7 @@ async def lost_in_sign_up(servers):
         assert response.status == 503, (call, kind, response)
         response = await send(servers, "POST", "/register", registration(name))
         if response.status == 400:
-            # The account exists, and another UIA session asks for its name.
+            # The account exists, and this request has another UIA session.
             response = await send(servers, "POST", "/login", login_request(name))
         await Account.of(servers, name, response.ok()).assert_usable()
         await assert_same_state(servers, name)
@@ -128,7 +128,7 @@ async def name_taken_in_between(servers):
         response = await send(servers, "POST", "/register", registration("stolen-0"))
     await assert_refused("stolen-0", response)
 
-    # Synapse responds like this to the second of two calls that it handles at the same time.
+    # Synapse responds with this error to the second of two concurrent calls.
     async def taken_meanwhile(_forward):
         await provision("stolen-1")
         return web.json_response({"errcode": "M_USER_IN_USE", "error": "User ID already taken."}, status=400)
@@ -138,7 +138,7 @@ async def name_taken_in_between(servers):
     await assert_refused("stolen-1", response)
 
 
-@test("HS-16 a login that is lost before a deactivation makes no device afterwards")
+@test("HS-16 a login whose call is lost before a deactivation creates no device afterwards")
 async def login_before_deactivation(servers):
     login = await sign_up(servers, "parting")
     with servers.calls.failing("upsert_device", lose_call):

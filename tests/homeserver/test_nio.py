@@ -1,4 +1,4 @@
-"""The life of an account with matrix-nio, a client library that many bots use."""
+"""The life cycle of an account with matrix-nio, a client library that many bots use."""
 
 from contextlib import asynccontextmanager
 
@@ -89,7 +89,7 @@ async def logout(servers):
             await connection.login(PASSWORD)
             logins.append(account(servers, connection))
             await logins[-1].assert_usable()
-        # matrix-nio forgets its access token at logout.
+        # matrix-nio deletes its access token at logout.
         assert isinstance(await third.logout(), nio.LogoutResponse)
         await logins[2].assert_ended()
         await logins[0].assert_usable()

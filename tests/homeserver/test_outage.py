@@ -1,4 +1,4 @@
-"""Synapse is killed: sign-up and login wait for it, and everything that ends an access does not."""
+"""An outage of Synapse: sign-up and login fail until it is back, and logouts and other changes succeed."""
 
 from contextlib import asynccontextmanager
 
@@ -20,7 +20,7 @@ async def outage(servers):
 
 
 def assert_unavailable(response):
-    """Asserts that the client is asked to repeat the request later."""
+    """Asserts a 503 with the time after which the client may repeat the request."""
     assert response.status == 503, response
     assert int(response.headers["Retry-After"]) > 0, response.headers
     assert response.body["errcode"].startswith("M_"), response
@@ -65,7 +65,6 @@ async def assert_carried_over(servers, *logins):
     async def are_gone():
         return not any(login.device in servers.synapse.devices(login.name) for login in logins)
 
-    # Later attempts are further apart.
     await servers.gatehouse.advance(3600)
     await eventually("end of the devices at Synapse", are_gone)
     for login in logins:
@@ -79,7 +78,7 @@ async def logout_during_outage(servers):
     async with outage(servers):
         (await login.send("POST", "/logout", {})).ok()
         assert devices_of(servers, "out") == [other.device]
-        assert login.device in servers.synapse.devices("out"), "Synapse does not know yet"
+        assert login.device in servers.synapse.devices("out"), "Synapse must still have the device"
     await assert_carried_over(servers, login)
     await other.assert_usable()
     async with outage(servers):

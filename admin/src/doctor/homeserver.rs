@@ -1,4 +1,4 @@
-//! Checks that the homeserver accepts the shared secret, and lists the changes that it has not got yet.
+//! Checks that the homeserver accepts the shared secret, and counts the users with pending changes.
 
 use shared::ids::Localpart;
 
@@ -24,7 +24,7 @@ pub(super) async fn check(admin: &Admin) -> Vec<Check> {
         Err(error) => Check::fail(
             NAME,
             error.to_string(),
-            "Nobody can sign up or log in: check GATEHOUSE_HOMESERVER_URL, the secret on both sides, and that the \
+            "No user can sign up or log in: check GATEHOUSE_HOMESERVER_URL, the secret on both sides, and that the \
              homeserver is running with `matrix_authentication_service` enabled.",
         ),
     };
@@ -47,7 +47,7 @@ async fn pending(admin: &Admin) -> Check {
         Some(oldest) => Check::warn(
             PENDING,
             format!(
-                "users with pending changes: {}, of which the homeserver rejects {rejected}; the oldest is of {}",
+                "users with pending changes: {}, of which the homeserver rejected {rejected}; the oldest is from {}",
                 pending.len(),
                 times::show(oldest)
             ),

@@ -1,7 +1,7 @@
 //! The comparison of all users with the homeserver, and the repair of the differences (HS-19).
 //!
-//! The homeserver cannot list its users and devices for this server. The command therefore asks for each user here. A
-//! repair brings the user, the e-mail addresses and the devices in line, also if no difference was seen.
+//! The homeserver has no endpoint that lists its users and devices. The command therefore queries the user of each
+//! account. A repair synchronises the user, the e-mail addresses and the devices, even if no difference was found.
 
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
@@ -27,7 +27,7 @@ enum Difference {
     DeactivatedHere,
     /// The user is deactivated there only.
     DeactivatedThere,
-    /// Somebody else has the name there.
+    /// The user there belongs to another person.
     Foreign,
 }
 
@@ -37,11 +37,11 @@ impl Difference {
             Self::Missing => "does not exist at the homeserver",
             Self::DeactivatedHere => "is deactivated here, but not at the homeserver",
             Self::DeactivatedThere => "is deactivated at the homeserver, but not here",
-            Self::Foreign => "has a namesake at the homeserver that was not created here",
+            Self::Foreign => "has the name of a user of the homeserver that was not created here",
         }
     }
 
-    /// The action of the operator if the command does not repair the difference.
+    /// The action that the operator can take if the command does not repair the difference.
     const fn advice(self) -> Option<&'static str> {
         match self {
             Self::Missing | Self::DeactivatedHere => None,
@@ -55,7 +55,7 @@ impl Difference {
 struct Compared {
     user: Localpart,
     difference: Option<Difference>,
-    /// Whether the homeserver is in line with the account now.
+    /// Whether the homeserver now has the current state of the account.
     repaired: bool,
     error: Option<String>,
 }

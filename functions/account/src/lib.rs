@@ -1,8 +1,8 @@
 //! `GET /account`
 //!
-//! The page that the homeserver's clients open to manage an account (HS-09). It describes what users can change in
-//! their app, as the settings of this server permit. It contains no form and no script, and a query has no effect. The
-//! function reads no table. Without a homeserver the path does not exist (HS-01).
+//! The page that the homeserver's clients open to manage an account (HS-09). It describes the changes that users can
+//! make in their app, as the settings of this server permit. It contains no form and no script, and a query string has
+//! no effect. The function reads no table. If no homeserver is configured, the path is unknown (HS-01).
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ struct AccountPage<'a> {
     changes: Vec<Change>,
 }
 
-/// Something that users can change in their app.
+/// A change that users can make in their app.
 #[derive(Debug, Clone, Copy)]
 struct Change {
     name: &'static str,

@@ -1,4 +1,4 @@
-//! The updates of users at the homeserver that a request could not make (HS-15).
+//! Pending updates of users at the homeserver (HS-15).
 
 use futures_util::{StreamExt, stream};
 use shared::{
@@ -13,8 +13,8 @@ use crate::{MAX_PAGES, dispatcher::Dispatcher};
 /// The number of users that are updated concurrently.
 const CONCURRENCY: usize = 8;
 
-/// Updates the users whose update is due, page by page. Stops when the homeserver does not respond: the next scheduled
-/// event tries again.
+/// Makes the updates that are due, page by page. Stops if the homeserver does not respond: the next scheduled event
+/// tries again.
 pub(crate) async fn update_due(app: &App, dispatcher: &Dispatcher<'_>) {
     let Some(homeserver) = homeserver::of(app) else {
         return;
@@ -40,7 +40,7 @@ pub(crate) async fn update_due(app: &App, dispatcher: &Dispatcher<'_>) {
     }
 }
 
-/// Returns `false` if no further update should be tried.
+/// Makes one update. Returns `false` if no further update should be tried.
 async fn update(homeserver: Homeserver<'_>, id: String, dispatcher: &Dispatcher<'_>) -> bool {
     if dispatcher.is_late() {
         return false;

@@ -115,7 +115,7 @@ fn new_rows(event: &Value) -> Option<Vec<String>> {
         .iter()
         .filter(|record| record["eventName"] == "INSERT");
     let ids = new.filter_map(|record| record["dynamodb"]["Keys"]["pk"]["S"].as_str());
-    // The request that wrote such a row is working on it.
+    // The process that wrote the row of an update has the lease on it.
     let ids = ids.filter(|id| user_of_update(id).is_none());
     Some(ids.map(str::to_owned).collect())
 }

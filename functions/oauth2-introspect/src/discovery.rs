@@ -1,21 +1,21 @@
-//! Discovery: the metadata of this server, which the homeserver passes on to its clients.
+//! Discovery: the metadata of this server, which the homeserver returns to its clients.
 
 use serde::Serialize;
 use shared::{config::Config, http::Response as HttpResponse};
 
-/// The time in seconds for which the homeserver passes the metadata on without a new request.
+/// The time in seconds for which a cache may keep the metadata.
 const MAX_AGE: u32 = 600;
 
 /// The response body (HS-08).
 #[derive(Debug, Serialize)]
 pub struct Metadata {
-    /// The name of this server, with a trailing slash, as the metadata of other account services has it.
+    /// The URL of this server, with a trailing slash as in the metadata of other account services.
     pub issuer: String,
-    /// The URL of the page on which users read how they change their account.
+    /// The URL of the page that describes how users change their account.
     pub account_management_uri: String,
 }
 
-/// Answers the request for the metadata.
+/// Responds with the metadata.
 pub(crate) fn answer(config: &Config) -> HttpResponse {
     let url = &config.public_url;
     let metadata = Metadata {

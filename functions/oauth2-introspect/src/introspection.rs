@@ -1,7 +1,7 @@
 //! Introspection: whether the homeserver may serve requests with a token.
 //!
-//! The homeserver sends a request for each access token that is not in its cache, and waits for the response. The
-//! request therefore has no rate limit.
+//! The homeserver introspects each access token that is not in its cache, for all its users from one network. These
+//! requests therefore have no rate limit.
 
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ pub struct ActiveToken {
     pub scope: String,
     /// The localpart of the user.
     pub username: String,
-    /// A stable name of the user: the localpart, because a localpart is never registered again.
+    /// A stable ID of the user. The localpart is stable, because it is never registered again.
     pub sub: String,
     /// The device of the token. It takes precedence over the device in the scope.
     pub device_id: String,
@@ -48,7 +48,7 @@ pub struct ActiveToken {
     pub expires_in: Option<u64>,
 }
 
-/// Answers the question about a token.
+/// Responds with the state of a token.
 pub(crate) async fn answer(
     app: &App,
     homeserver: &HomeserverConfig,
@@ -68,7 +68,7 @@ pub(crate) async fn answer(
     }))
 }
 
-/// Rejects a request without the shared secret before anything is parsed or read (HS-02).
+/// Rejects a request without the shared secret, before the body is parsed and before any read (HS-02).
 fn authenticate(homeserver: &HomeserverConfig, request: &HttpRequest) -> Result<(), MatrixError> {
     let error = match http::bearer(request) {
         Some(secret) if constant_time_eq(secret.reveal(), homeserver.secret.reveal()) => {
@@ -92,7 +92,7 @@ fn authenticate(homeserver: &HomeserverConfig, request: &HttpRequest) -> Result<
 
 fn describe(session: &Session, remaining: Option<Duration>) -> ActiveToken {
     let (user, device) = (session.localpart.as_str(), session.device.as_str());
-    // HS-06: a client chooses its device ID, and the blanks in it would separate scopes.
+    // HS-06: a client can choose its device ID, and a blank in it would start another scope.
     let scope = if is_scope_token(device) {
         format!("{SCOPE} {DEVICE_SCOPE}{device}")
     } else {

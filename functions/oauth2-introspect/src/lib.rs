@@ -2,8 +2,8 @@
 //!
 //! [Introspection](https://www.rfc-editor.org/rfc/rfc7662) and
 //! [discovery](https://openid.net/specs/openid-connect-discovery-1_0.html#ProviderConfig), in the form that homeservers
-//! expect of an external account service. A homeserver sends both requests to one base URL, which may be the URL of this
-//! function, so that one function handles both. Without a homeserver neither path exists (HS-01).
+//! expect of an external account service. A homeserver sends both requests to one base URL, which may be the function
+//! URL, so one function handles both. If no homeserver is configured, both paths are unknown (HS-01).
 
 mod discovery;
 mod introspection;

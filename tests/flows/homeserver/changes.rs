@@ -60,7 +60,7 @@ async fn hs_14_a_logout_deletes_the_device() {
 }
 
 #[tokio::test]
-async fn hs_14_deleted_devices_are_deleted_there() {
+async fn hs_14_deleted_devices_are_deleted_at_the_homeserver() {
     let (homeserver, server) = Homeserver::with_server(&[]).await;
     let first = sign_up(&server, "alice").await;
     let mut others = Vec::new();
@@ -71,7 +71,7 @@ async fn hs_14_deleted_devices_are_deleted_there() {
     let two = json!({ "devices": others[..2] });
     protected(&server, &first, "alice", DELETE_DEVICES_PATH, two).await;
     assert_eq!(homeserver.take_calls(), ["delete_device alice"; 2]);
-    // Many devices need two calls together.
+    // Many devices are deleted by two calls in total.
     let rest = json!({ "devices": others[2..] });
     protected(&server, &first, "alice", DELETE_DEVICES_PATH, rest).await;
     assert_eq!(
@@ -83,7 +83,7 @@ async fn hs_14_deleted_devices_are_deleted_there() {
 }
 
 #[tokio::test]
-async fn hs_17_a_display_name_is_set_there() {
+async fn hs_17_a_display_name_is_set_at_the_homeserver() {
     let (homeserver, server) = Homeserver::with_server(&[]).await;
     let device = sign_up(&server, "alice").await;
     homeserver.take_calls();
@@ -148,7 +148,7 @@ async fn hs_14_a_deactivation_deactivates_the_user() {
 }
 
 #[tokio::test]
-async fn hs_17_email_addresses_are_kept_in_step() {
+async fn hs_17_email_address_changes_are_carried_over() {
     let (homeserver, server) = Homeserver::with_server(&ADDRESSES).await;
     let device = sign_up_with(&server, "alice", EMAIL, "alice@example.org").await;
     assert_eq!(
@@ -164,7 +164,7 @@ async fn hs_17_email_addresses_are_kept_in_step() {
     assert_eq!(homeserver.devices("alice"), [device.id]);
 }
 
-/// A guest of an earlier configuration, and every account that the homeserver has never got, is changed here only.
+/// An account that the homeserver has never got is changed here only.
 #[tokio::test]
 async fn hs_14_accounts_that_the_homeserver_does_not_have_are_skipped() {
     let server = TestServer::new().await;

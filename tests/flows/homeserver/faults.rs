@@ -1,5 +1,5 @@
-//! Faults of DynamoDB and of the homeserver at every call: the client repeats its request, the schedule runs, and both
-//! sides agree (HS-18).
+//! Faults of DynamoDB and of the homeserver at every call. After the client has repeated its request and the schedule
+//! has run, both sides have the same devices (HS-18).
 
 use std::time::Duration;
 
@@ -67,8 +67,8 @@ struct Subject<'a> {
 }
 
 impl Subject<'_> {
-    /// Makes the operation with the fault in its last request, repeats that request without the fault until it is
-    /// answered, runs the schedule, and compares both sides. Returns the calls of the first attempt.
+    /// Makes the operation with the fault in its last request, repeats that request without the fault, runs the
+    /// schedule, and compares both sides. Returns the calls of the first attempt.
     async fn run(&self, operation: Operation, inject: impl FnOnce()) -> Vec<(String, Vec<String>)> {
         let server = self.server;
         let device = match operation {
@@ -86,7 +86,7 @@ impl Subject<'_> {
             .await;
         server.local.proxy().clear_faults();
         self.homeserver.set_misbehaviour(None);
-        // The lease of a process that ended is over after this time.
+        // The lease of a process that has ended expires in this time.
         server.advance(Duration::from_mins(1));
         let reply = self
             .send(operation, device.as_ref(), session.as_deref())

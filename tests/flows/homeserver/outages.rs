@@ -145,7 +145,7 @@ async fn hs_16_a_deactivation_is_the_last_change() {
     }
 }
 
-/// A login after an outage also makes the changes that were not carried over.
+/// A login after an outage also carries over the pending changes.
 #[tokio::test]
 async fn hs_15_a_login_carries_over_earlier_changes() {
     let (homeserver, server) = Homeserver::with_server(&[]).await;

@@ -1,4 +1,4 @@
-//! Concurrent requests: both sides end with the same users and devices, and no call overtakes another.
+//! Concurrent requests: afterwards both sides have the same users and devices, and no call has overtaken another.
 
 use std::{sync::Arc, time::Duration};
 
@@ -43,7 +43,7 @@ async fn hs_11_fifty_parallel_registrations_are_usable() {
     homeserver.assert_no_violations();
 }
 
-/// Many clients want the same name. One gets it, here and there.
+/// Concurrent registrations of one name. One succeeds, and has the name on both sides.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn hs_12_one_of_many_registrations_gets_the_name() {
     let (homeserver, server) = Homeserver::with_server(&[]).await;

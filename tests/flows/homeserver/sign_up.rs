@@ -60,7 +60,7 @@ async fn hs_11_a_registration_without_login_creates_the_user() {
     assert_eq!(homeserver.devices("alice"), [""; 0]);
 }
 
-/// An existing device keeps its display name, at the homeserver, too.
+/// An existing device keeps its display name on both sides.
 #[tokio::test]
 async fn hs_17_a_login_with_a_known_device_keeps_its_name() {
     let (homeserver, server) = Homeserver::with_server(&[]).await;
@@ -104,7 +104,7 @@ async fn hs_10_a_name_of_the_homeserver_is_not_available() {
         .await
         .error(400, "M_USER_IN_USE");
     assert_eq!(homeserver.user("alice"), before);
-    // A name that is taken here needs no question, and a malformed name neither.
+    // A name that is taken here and a malformed name need no call.
     sign_up(&server, "carol").await;
     homeserver.take_calls();
     server
@@ -135,11 +135,11 @@ async fn hs_10_while_the_homeserver_is_down_no_name_is_available() {
     assert!(!server.dump().contains("alice"));
 }
 
-/// Somebody else takes the name at the homeserver between the question and the creation.
+/// Another program creates a user with the name at the homeserver, between the check of the name and the creation.
 #[tokio::test]
 async fn hs_12_an_account_of_the_homeserver_is_never_taken_over() {
     let (homeserver, server) = Homeserver::with_server(&ADDRESSES).await;
-    homeserver.create_foreign_after_question("alice");
+    homeserver.create_foreign_after_check("alice");
     let one_request =
         json!({ "username": "alice", "password": PASSWORD, "auth": { "type": DUMMY } });
     server
@@ -149,7 +149,7 @@ async fn hs_12_an_account_of_the_homeserver_is_never_taken_over() {
     let foreign = homeserver.user("alice").unwrap();
     assert_eq!((foreign.emails.len(), foreign.is_deactivated), (1, false));
     assert_eq!(homeserver.devices("alice"), ["FOREIGN"]);
-    // Nobody can use the account, and nothing is carried over for it.
+    // No client can use the account, and no change of it is carried over.
     try_login(&server, "alice", PASSWORD)
         .await
         .error(403, "M_FORBIDDEN");
@@ -172,7 +172,7 @@ async fn hs_12_an_undone_registration_keeps_no_address() {
     )
     .await;
     validation.validate(&server).await;
-    homeserver.create_foreign_after_question("alice");
+    homeserver.create_foreign_after_check("alice");
     let mut body = validation.attempt(None);
     body["username"] = "alice".into();
     body["password"] = PASSWORD.into();
@@ -181,7 +181,8 @@ async fn hs_12_an_undone_registration_keeps_no_address() {
     sign_up_with(&server, "alice2", EMAIL, "alice@example.org").await;
 }
 
-/// An account from before the homeserver was configured. Its name is free there, or belongs to somebody else.
+/// An account that is older than the configuration of the homeserver. Its name is free there, or belongs to another
+/// person.
 #[tokio::test]
 async fn hs_12_the_first_login_of_an_older_account_creates_its_user() {
     let (homeserver, server) = Homeserver::with_server(&[]).await;
@@ -211,8 +212,8 @@ async fn hs_13_the_same_session_completes_when_the_homeserver_is_back() {
     let offered = flows("m.login.terms+m.login.dummy");
     let (homeserver, server) = Homeserver::with_server(&[offered, POLICIES]).await;
     server.expect_faults();
-    // The homeserver fails at the question before the account is created, at the creation of the user, or at that of
-    // the device. In the last two cases the account exists here.
+    // The homeserver fails at the check of the name, at the creation of the user, or at the creation of the device. In
+    // the last two cases the account exists here.
     for (name, number) in [("alice", 1), ("bob", 2), ("carol", 3)] {
         for misbehaviour in [
             Misbehaviour::Down,

@@ -111,7 +111,7 @@ async fn hs_19_pending_changes_are_listed() {
         found["found"]
             .as_str()
             .unwrap()
-            .contains("pending changes: 2, of which the homeserver rejects 1")
+            .contains("pending changes: 2, of which the homeserver rejected 1")
     );
 }
 
@@ -168,7 +168,7 @@ async fn hs_19_differences_are_found_and_repaired() {
         found(&report),
         [
             "alive: is deactivated here, but not at the homeserver",
-            "foreign: has a namesake at the homeserver that was not created here",
+            "foreign: has the name of a user of the homeserver that was not created here",
             "gone: is deactivated at the homeserver, but not here",
             "missing: does not exist at the homeserver",
         ]
@@ -192,7 +192,7 @@ async fn hs_19_differences_are_found_and_repaired() {
 }
 
 #[tokio::test]
-async fn hs_19_the_operator_can_adopt_a_namesake() {
+async fn hs_19_the_operator_can_adopt_a_user() {
     let (homeserver, server) = Homeserver::with_server(&[]).await;
     sign_up(&server, "alice").await;
     set_homeserver_state(&server, "alice", "foreign");
@@ -205,7 +205,7 @@ async fn hs_19_the_operator_can_adopt_a_namesake() {
     run(&server, &confirmed).await;
     let device = log_in(&server, "alice", PASSWORD).await;
     assert!(homeserver.devices("alice").contains(&device.id));
-    // Nothing is left to adopt, and nobody can be adopted who does not exist there.
+    // A user cannot be adopted twice, and a user that does not exist cannot be adopted.
     assert!(server.admin_run(&confirmed).await.is_err());
     assert!(
         server

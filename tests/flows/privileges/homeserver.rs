@@ -117,7 +117,7 @@ async fn threepids(server: &TestServer) {
     assert_eq!(server.get_as(&token, LIST).await.status, 200);
 }
 
-/// Registrations and logins that the homeserver interrupts, and a name that it gives to somebody else.
+/// Registrations and logins that a fault of the homeserver interrupts, and a name that is taken there in between.
 async fn registrations(homeserver: &Homeserver, server: &TestServer) {
     let (_, session) = server.begin(&registration("carol")).await;
     homeserver.misbehave_at(2, Misbehaviour::LosesResponse);
@@ -126,7 +126,7 @@ async fn registrations(homeserver: &Homeserver, server: &TestServer) {
     for _ in 0..2 {
         server.register(&stage(DUMMY, &session)).await.ok();
     }
-    homeserver.create_foreign_after_question("dave");
+    homeserver.create_foreign_after_check("dave");
     let body = json!({ "username": "dave", "password": PASSWORD, "auth": { "type": DUMMY } });
     assert_eq!(server.register(&body).await.status, 400);
     interrupt(server, "carol");

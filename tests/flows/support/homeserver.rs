@@ -1,5 +1,5 @@
 //! A fake homeserver on the loopback interface, with the endpoints `/_synapse/mas/` as Synapse 1.163.2 implements them.
-//! It records every call, checks that no two calls about a user overlap, and can misbehave. `tests/homeserver/run` uses
+//! It records every call, checks that no two changes of a user overlap, and can misbehave. `tests/homeserver/run` uses
 //! a real Synapse.
 #![expect(
     clippy::unwrap_used,
@@ -52,13 +52,13 @@ struct State {
     calls: Vec<String>,
     /// The requests that are being handled, by localpart.
     current: BTreeSet<String>,
-    /// Calls that must not happen.
+    /// Forbidden calls.
     violations: Vec<String>,
     misbehaviour: Option<Misbehaviour>,
-    /// Misbehaves at the call with this number only, counted from 1 and from the time when it was set.
+    /// Misbehaves only at the call with this number. The first call after the number was set is 1.
     only_at: Option<usize>,
-    /// Creates a user with this name at the next question whether it is free, after the response.
-    taken_after_question: Option<String>,
+    /// At the next check whether this name is free, responds that it is free and creates a user with it.
+    taken_after_check: Option<String>,
     delay: Duration,
 }
 
@@ -126,17 +126,17 @@ impl Homeserver {
         self.with(|state| state.users.insert(name.to_owned(), foreign()));
     }
 
-    /// Creates such a user after the next question whether its name is free.
-    pub(crate) fn create_foreign_after_question(&self, name: &str) {
-        self.with(|state| state.taken_after_question = Some(name.to_owned()));
+    /// Creates such a user directly after the next check whether its name is free.
+    pub(crate) fn create_foreign_after_check(&self, name: &str) {
+        self.with(|state| state.taken_after_check = Some(name.to_owned()));
     }
 
-    /// Removes a user, as a homeserver that was restored from a backup.
+    /// Removes a user, as a restore from an older backup does.
     pub(crate) fn remove(&self, name: &str) {
         self.with(|state| state.users.remove(name));
     }
 
-    /// Changes a user without the knowledge of the server under test.
+    /// Changes a user without a call of the server under test.
     pub(crate) fn change(&self, name: &str, change: impl FnOnce(&mut User)) {
         self.with(|state| change(state.users.get_mut(name).unwrap()));
     }
@@ -157,7 +157,7 @@ impl Homeserver {
         self.with(|state| std::mem::take(&mut state.calls))
     }
 
-    /// Asserts that no call happened that must not happen.
+    /// Asserts that there was no forbidden call.
     #[track_caller]
     pub(crate) fn assert_no_violations(&self) {
         let violations = self.with(|state| state.violations.clone());
@@ -173,7 +173,7 @@ impl Homeserver {
         let name = name_of(&seen);
         let (misbehaviour, delay, is_exclusive) = self.with(|state| {
             state.calls.push(format!("{} {name}", endpoint(&seen)));
-            // A question and several display names are allowed at any time.
+            // Checks of a name and changes of display names may overlap with other calls.
             let is_exclusive = ![
                 "register",
                 "is_localpart_available",
@@ -227,7 +227,7 @@ impl Homeserver {
 
 fn foreign() -> User {
     User {
-        emails: vec!["somebody@example.net".to_owned()],
+        emails: vec!["foreign@example.net".to_owned()],
         devices: BTreeMap::from([("FOREIGN".to_owned(), String::new())]),
         ..User::default()
     }
@@ -269,8 +269,8 @@ impl State {
         match (endpoint(seen), found) {
             ("is_localpart_available", found) => {
                 let is_free = found.is_none();
-                if self.taken_after_question.as_deref() == Some(name) {
-                    self.taken_after_question = None;
+                if self.taken_after_check.as_deref() == Some(name) {
+                    self.taken_after_check = None;
                     self.users.insert(name.to_owned(), foreign());
                 }
                 match is_free {

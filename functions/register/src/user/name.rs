@@ -6,7 +6,7 @@ use shared::{
     appservices::Appservices,
     config::Config,
     error::{ErrorCode, MatrixError, Rejection},
-    homeserver::{self, NameAtHomeserver},
+    homeserver::{self, HomeserverNameError},
     ids::{Localpart, LocalpartError},
     secrets::Secret,
     store::{AccountKind, AccountRow, AccountStatus, StoreError},
@@ -62,7 +62,7 @@ pub(super) enum NameCheckError {
     /// The name is not allowed or not free.
     Name(NameError),
     /// The homeserver does not allow the name, or does not respond.
-    Homeserver(NameAtHomeserver),
+    Homeserver(HomeserverNameError),
     /// The guest access token does not belong to an active guest with this name.
     NotTheGuest,
     /// DynamoDB failed.
@@ -75,7 +75,7 @@ impl NameCheckError {
         matches!(
             self,
             Self::Name(NameError::Taken)
-                | Self::Homeserver(NameAtHomeserver::Name(NameError::Taken))
+                | Self::Homeserver(HomeserverNameError::Name(NameError::Taken))
                 | Self::NotTheGuest
         )
     }
@@ -123,7 +123,7 @@ pub(super) async fn check(
     if holder.is_some() {
         return Err(NameError::Taken.into());
     }
-    // HS-10: the homeserver is asked again in the end, so a name that the session stores is not checked here.
+    // HS-10: a name that the session stores is not checked here, because the final transaction checks it.
     if is_new {
         let checked = homeserver::check_name(app, &name).await;
         checked.map_err(NameCheckError::Homeserver)?;

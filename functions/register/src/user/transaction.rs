@@ -6,7 +6,7 @@ use shared::{
     appservices::Appservices,
     credentials,
     error::{MatrixError, registration_error},
-    homeserver::{self, NameAtHomeserver, Update},
+    homeserver::{self, HomeserverNameError, Update},
     http::ClientNetwork,
     identity_servers,
     ids::Localpart,
@@ -25,7 +25,7 @@ use crate::{answer::Response, parameters::Parameters};
 pub(super) struct AccountCreation<'a> {
     pub(super) parameters: &'a Parameters,
     pub(super) name: Name,
-    /// Whether the homeserver was asked for the name in this request.
+    /// Whether this request has already checked the name at the homeserver.
     pub(super) is_new_name: bool,
     pub(super) appservices: &'a Appservices,
     pub(super) network: ClientNetwork,
@@ -117,8 +117,8 @@ impl AccountCreation<'_> {
         }
         match homeserver::check_name(app, localpart).await {
             Ok(()) => Ok(Some(update)),
-            // A concurrent duplicate of this request may have created the user. The transaction finds out.
-            Err(NameAtHomeserver::Name(_))
+            // A concurrent duplicate of this request may have created the user. The transaction detects this.
+            Err(HomeserverNameError::Name(_))
                 if !is_generated && has_account(app, localpart).await? =>
             {
                 Ok(Some(update))
@@ -127,7 +127,7 @@ impl AccountCreation<'_> {
                 update.cancel().await;
                 match error {
                     // The next attempt draws another name.
-                    NameAtHomeserver::Name(_) if is_generated => Err(OperationError::Conflict),
+                    HomeserverNameError::Name(_) if is_generated => Err(OperationError::Conflict),
                     error => Err(refused(error)),
                 }
             }

@@ -1,9 +1,10 @@
 //! The users and devices at a homeserver that uses this server for all accounts (HS-10 to HS-18).
 //!
-//! While a process calls the homeserver about a user, it has the lease on the user's update, which is a row of the
-//! outbox. The lease is taken before the account is changed and ends after the homeserver has the change. If the
-//! process ends or the homeserver does not respond in between, the row is left, and `deliver` brings the user in line
-//! later. It reads the current rows for this, so the order of the changes does not matter.
+//! While a process changes a user at the homeserver, it has the lease on the user's update, which is a row of the
+//! outbox. The process takes the lease before it changes the account, and ends the lease when the homeserver has the
+//! change. If the process crashes or the homeserver does not respond in between, the row remains, and `deliver`
+//! synchronises the user later. `deliver` reads the current rows of the account, so the order of the changes does not
+//! matter.
 //!
 //! A login and a registration need the homeserver: the client gets no token before the device exists there. All other
 //! changes succeed without it.
@@ -28,11 +29,11 @@ use crate::{
 };
 pub use changes::{Change, carry_over, is_at_homeserver};
 pub use devices::AddedDevice;
-pub use names::{NameAtHomeserver, check_name};
+pub use names::{HomeserverNameError, check_name};
 pub use registration::{complete_registration, register};
 pub use update::Update;
 
-/// The lease on an update. It must be longer than all calls of an update together.
+/// The duration of the lease on an update. It must be longer than all calls of an update together.
 const LEASE: Duration = Duration::from_secs(30);
 /// How long a request waits for the lease of another request about the same user.
 const WAIT_FOR_LEASE: Duration = Duration::from_secs(2);
@@ -76,9 +77,9 @@ impl From<HomeserverError> for UpdateError {
 /// The result of a pending update that was tried again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RetryOutcome {
-    /// The homeserver is in line with the account.
+    /// The homeserver has the current state of the account.
     Done,
-    /// Another process has the lease, or there is nothing to do.
+    /// Another process has the lease.
     Skipped,
     /// The homeserver rejected the update.
     Rejected,
@@ -93,7 +94,7 @@ pub fn of(app: &App) -> Option<Homeserver<'_>> {
 }
 
 impl<'a> Homeserver<'a> {
-    /// A homeserver.
+    /// Combines the client with the tables and the clock.
     pub const fn new(store: &'a Store, clock: &'a dyn Clock, client: &'a Client) -> Self {
         Self {
             store,
@@ -110,7 +111,7 @@ impl<'a> Homeserver<'a> {
                 lease,
             }),
             None => Err(UpdateError::Unavailable(
-                "another update of the user has not ended".to_owned(),
+                "another update of the user is in progress".to_owned(),
             )),
         }
     }
@@ -138,7 +139,12 @@ impl<'a> Homeserver<'a> {
                 update.leave(None).await;
                 Ok(RetryOutcome::Unavailable)
             }
-            Err(error @ (UpdateError::Rejected(_) | UpdateError::Foreign)) => {
+            // The user of the homeserver belongs to another person, so there is nothing to update.
+            Err(UpdateError::Foreign) => {
+                update.end().await?;
+                Ok(RetryOutcome::Rejected)
+            }
+            Err(error @ UpdateError::Rejected(_)) => {
                 tracing::error!(%error, "the homeserver rejected an update; it will be tried again");
                 update.leave(Some(&error.to_string())).await;
                 Ok(RetryOutcome::Rejected)
@@ -146,8 +152,8 @@ impl<'a> Homeserver<'a> {
         }
     }
 
-    /// Takes the lease. If another process has it for too long, requests that the user is updated again after that
-    /// process.
+    /// Takes the lease. If another process has it for too long, requests another update of the user after the update of
+    /// that process.
     async fn lease_or_request(self, user: &Localpart) -> Result<Option<UpdateLease>, StoreError> {
         let lease = self.wait_for_lease(user).await?;
         if lease.is_none() {

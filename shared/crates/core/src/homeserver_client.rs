@@ -1,6 +1,6 @@
 //! The HTTP client for the endpoints `/_synapse/mas/` of the homeserver. Synapse and Palpo have these endpoints.
 //!
-//! One call is one request with a timeout; nothing is retried here. A user is named by the localpart.
+//! One call is one request with a timeout and without a retry. A user is identified by the localpart.
 
 use std::time::Duration;
 
@@ -41,9 +41,9 @@ pub struct Client {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HomeserverError {
     /// There was no usable response: the homeserver may or may not have made the change. A later attempt may succeed.
-    #[error("the homeserver did not make the change: {0}")]
+    #[error("the homeserver did not confirm the change: {0}")]
     Unavailable(String),
-    /// The homeserver rejected the request, so that a later attempt fails, too.
+    /// The homeserver rejected the request. The same request will probably be rejected again.
     #[error("the homeserver rejected the request: {0}")]
     Rejected(String),
 }
@@ -51,7 +51,7 @@ pub enum HomeserverError {
 /// Whether a name is free at the homeserver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NameAvailability {
-    /// Nobody has the name.
+    /// No account has the name.
     Free,
     /// An account has the name, or had it before it was deactivated.
     Taken,
@@ -61,10 +61,10 @@ pub enum NameAvailability {
     Invalid,
 }
 
-/// An account or a device that a call names.
+/// Whether the user or the device of a call exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Existence {
-    /// The call created it.
+    /// The call has created it.
     Created,
     /// It existed before the call.
     Existed,
@@ -104,8 +104,8 @@ impl Answer {
         }
     }
 
-    /// The error for a status that the call does not expect. A wrong secret, a missing endpoint and an overloaded server
-    /// can be corrected without a change of the request.
+    /// The error for an unexpected status. Only statuses that depend on the content of the request are rejections. A
+    /// wrong secret, a missing endpoint and an overloaded server do not: the same request may succeed later.
     fn error(self) -> HomeserverError {
         let message = self.body.get("error").and_then(Value::as_str);
         let text = format!(
@@ -177,14 +177,14 @@ impl Client {
             .post("provision_user", json!({ "localpart": user.as_str() }))
             .await?;
         match (answer.status, answer.errcode()) {
-            // Synapse responds like this while another call creates the user (HS-12).
+            // Synapse responds with this error while another call creates the user (HS-12).
             (400, "M_USER_IN_USE") => Ok(Existence::Existed),
             _ => answer.existence(),
         }
     }
 
-    /// Sets all e-mail addresses of the user and whether the user is locked. Creates the user if there is none. Palpo
-    /// ignores both.
+    /// Replaces the e-mail addresses of the user, and sets whether the user is locked. Creates the user if it does not
+    /// exist. Palpo ignores the addresses and the lock.
     pub async fn update_user(
         &self,
         user: &Localpart,
@@ -260,7 +260,7 @@ impl Client {
         self.post("delete_user", body).await?.existence()
     }
 
-    /// Sends the registration of an application service to the homeserver, with the token of the service. Returns the
+    /// Forwards the request of an application service to register a user, with the token of the service. Returns the
     /// status and the body of the response.
     pub async fn forward_registration(
         &self,
@@ -360,7 +360,7 @@ mod tests {
                 "status 400 M_INVALID_PARAM Noway".to_owned()
             ))
         );
-        // The secret is wrong, the endpoint is missing, a proxy or the homeserver fails.
+        // A wrong secret, a missing endpoint, or a failure of a proxy or of the homeserver.
         for (status, body) in [
             (401, r#"{"errcode":"M_MISSING_TOKEN"}"#),
             (403, r#"{"errcode":"M_UNKNOWN"}"#),

@@ -9,8 +9,8 @@ use crate::{
     store::{AccountKind, AccountRow, HomeserverState, StoreError},
 };
 
-/// How long any other request waits for the homeserver. The token at the homeserver must be invalid within a second if
-/// the homeserver responds.
+/// How long a request that does not need the homeserver waits for it. The request waits at all so that an invalidated
+/// token is invalid at the homeserver, too, before the client gets its response.
 const CARRIED_OVER_WITHIN: Duration = Duration::from_secs(2);
 /// The largest number of devices that are deleted one by one.
 const SINGLE_DELETIONS: usize = 8;
@@ -36,8 +36,8 @@ pub enum Change<'a> {
     AccountChanged,
 }
 
-/// Makes a change of an account, and carries it over to the homeserver (HS-14). If the homeserver does not make the
-/// change in time, it gets the change later (HS-15). The result is that of `operation`.
+/// Runs `operation`, which changes an account, and carries the change over to the homeserver (HS-14). If the homeserver
+/// does not make the change in time, `deliver` carries it over later (HS-15). The result is that of `operation`.
 pub async fn carry_over<T, E: From<StoreError>>(
     app: &App,
     user: &Localpart,
@@ -45,7 +45,7 @@ pub async fn carry_over<T, E: From<StoreError>>(
     change: Change<'_>,
     operation: impl Future<Output = Result<T, E>>,
 ) -> Result<T, E> {
-    // The operation is a large future, and so is an update.
+    // Both futures are large.
     let operation = Box::pin(operation);
     match (of(app), account) {
         (Some(homeserver), Some(account)) => {
@@ -64,7 +64,7 @@ pub fn is_at_homeserver(account: &AccountRow) -> bool {
 }
 
 impl Update<'_> {
-    /// Carries over a change. Leaves it for later if the homeserver does not make it in time.
+    /// Carries over a change. If the homeserver does not make the change in time, the update remains pending.
     async fn make(self, account: &AccountRow, change: Change<'_>) {
         let user = &self.lease.user;
         let is_only_change =
@@ -104,7 +104,7 @@ impl Homeserver<'_> {
             let update = Update { homeserver, lease };
             match &result {
                 Ok(_) => update.make(account, change).await,
-                // The change may have been made.
+                // The operation may have changed the account.
                 Err(_) => update.leave(None).await,
             }
         }

@@ -12,8 +12,8 @@ use crate::{
 };
 
 /// Creates the user of an account that has just been created, and its device. If the homeserver has a user with this
-/// name, that user belongs to somebody else: the new account is deactivated, and the error is [`UpdateError::Foreign`]
-/// (HS-12). After any other error, the update is left for later.
+/// name already, that user belongs to another person: the new account is deactivated, and the error is
+/// [`UpdateError::Foreign`] (HS-12). After any other error, the update remains pending.
 pub async fn register(
     app: &App,
     update: Update<'_>,
@@ -26,7 +26,7 @@ pub async fn register(
         && let Err(error) = undo(app, account).await
     {
         let user = account.localpart.as_str();
-        tracing::error!(user, %error, "the homeserver has this name; deactivate the account with the admin CLI");
+        tracing::error!(user, %error, "the name belongs to another user at the homeserver; deactivate the account with the admin CLI");
     }
     update.close(created).await
 }
@@ -49,8 +49,8 @@ async fn undo(app: &App, account: &NewAccount) -> Result<(), ChangeAccountError>
     app.store.deactivate(&deactivation, None).await
 }
 
-/// Completes the registration of a user whose stored response is about to be repeated (HS-13). Returns `false` if the
-/// account is no longer usable.
+/// Completes an earlier registration at the homeserver, before its stored response is repeated (HS-13). Returns `false`
+/// if the account is no longer usable.
 pub async fn complete_registration(app: &App, user: &Localpart) -> Result<bool, UpdateError> {
     let Some(homeserver) = super::of(app) else {
         return Ok(true);
@@ -101,8 +101,8 @@ impl Homeserver<'_> {
         Ok(completed?)
     }
 
-    /// Creates the device, and sets the e-mail addresses. They are not set by the call that creates the user, because
-    /// it would replace those of an account that belongs to somebody else.
+    /// Creates the device, and sets the e-mail addresses. The call that creates the user does not set them, because it
+    /// would replace the addresses of a user that belongs to another person.
     async fn complete_user(self, account: &NewAccount) -> Result<(), HomeserverError> {
         let user = &account.localpart;
         let threepids = account.threepids.iter().map(|own| &own.threepid);

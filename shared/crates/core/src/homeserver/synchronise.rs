@@ -1,4 +1,4 @@
-//! Brings a user at the homeserver in line with the rows of the account (HS-15, HS-17, HS-18).
+//! Synchronises a user at the homeserver with the rows of the account (HS-15, HS-17, HS-18).
 
 use futures_util::{TryStreamExt, stream};
 
@@ -14,8 +14,8 @@ use crate::{
 const CONCURRENCY: usize = 4;
 
 impl Homeserver<'_> {
-    /// Brings the user in line: existence, e-mail addresses, lock, devices and their display names, or the deactivation.
-    /// The caller has the lease on the update of the user.
+    /// Synchronises a user: existence, e-mail addresses, lock, devices and their display names, or the deactivation.
+    /// The caller must have the lease on the update of the user.
     pub(super) async fn synchronise(self, user: &Localpart) -> Result<(), UpdateError> {
         let Some(account) = self.store.find_account(user).await? else {
             return Ok(());
@@ -50,7 +50,7 @@ impl Homeserver<'_> {
         account: &AccountRow,
     ) -> Result<(), UpdateError> {
         let exists = match account.homeserver {
-            // The user there, if any, is not this account's.
+            // If there is a user, it does not belong to this account.
             HomeserverState::NotProvisioned | HomeserverState::Foreign => false,
             HomeserverState::Provisioning => {
                 self.client.availability(user).await? == NameAvailability::Taken
@@ -65,8 +65,8 @@ impl Homeserver<'_> {
 
     /// Creates the user of an account, unless the homeserver has it already (HS-12).
     ///
-    /// Only a name that is free is claimed, and the claim is recorded before the user is created. If the record exists
-    /// and so does the user, an earlier attempt has created the user and its response was lost.
+    /// Only a free name is claimed, and the claim is recorded before the user is created. If both the record and the
+    /// user exist, an earlier attempt has created the user, and its response was lost.
     pub(super) async fn provision(
         self,
         user: &Localpart,

@@ -1,4 +1,4 @@
-//! The update of one user under its lease.
+//! The update of one user, for which this process has the lease.
 
 use std::time::Duration;
 
@@ -9,11 +9,11 @@ use crate::store::{StoreError, UpdateLease};
 const REQUIRED_WITHIN: Duration = Duration::from_secs(4);
 /// The time after which a rejected update is tried again.
 const RETRY_REJECTED: Duration = Duration::from_mins(15);
-/// The time after which an update is repeated that was requested while another process had the lease. It must be
-/// longer than a request.
+/// The time after which a user is updated again if that was requested while another process had the lease. It must be
+/// longer than a request, so that the change of the other request has been written.
 const REPEAT_REQUESTED: Duration = Duration::from_secs(30);
 
-/// An update of a user under its lease.
+/// An update of a user, for which this process has the lease.
 #[derive(Debug)]
 pub struct Update<'a> {
     pub(super) homeserver: Homeserver<'a>,
@@ -21,18 +21,18 @@ pub struct Update<'a> {
 }
 
 impl Update<'_> {
-    /// Ends an update whose change was not made. An earlier update that is pending is left.
+    /// Ends the update if the account was not changed. An earlier update remains pending.
     pub async fn cancel(self) {
         if !self.lease.is_new {
             return self.leave(None).await;
         }
         if let Err(error) = self.end().await {
-            // The row is due when the lease ends, and the update then finds nothing to change.
+            // The row is due when the lease ends. The update then has no effect.
             tracing::warn!(%error, "the lease on an update of the homeserver was not ended");
         }
     }
 
-    /// Leaves the update for later.
+    /// Ends the lease. The update remains pending, and `deliver` makes it later.
     pub async fn leave(self, rejection: Option<&str>) {
         let now = self.homeserver.clock.now();
         let due = match rejection {
@@ -50,16 +50,16 @@ impl Update<'_> {
         }
     }
 
-    /// Ends the update: the homeserver is in line with the account.
+    /// Ends the update: the homeserver has the current state of the account.
     pub(super) async fn end(self) -> Result<(), StoreError> {
         let again = self.homeserver.clock.now().plus(REPEAT_REQUESTED);
         self.homeserver.store.end_update(&self.lease, again).await
     }
 
-    /// Ends the update after a success, or leaves it for later. Returns `result`.
+    /// Ends the update after a success; after an error it remains pending. Returns `result`.
     pub async fn close(self, result: Result<(), UpdateError>) -> Result<(), UpdateError> {
         match &result {
-            // The client may get its token even if the row could not be deleted: it is only a repetition.
+            // If the row cannot be deleted, the update is only repeated, so the client may get its token.
             Ok(()) | Err(UpdateError::Foreign) => {
                 let _ = self.end().await;
             }
@@ -69,6 +69,7 @@ impl Update<'_> {
         result
     }
 
+    /// Makes calls that the request cannot succeed without, with a timeout.
     pub(super) async fn require(
         &self,
         calls: impl Future<Output = Result<(), UpdateError>>,

@@ -1,4 +1,4 @@
-//! Introspection: whether the homeserver may serve requests with a token.
+//! Introspection: whether an access token is active.
 
 use super::{AuthenticationError, Session, Token, TokenKind, authenticate_token, check_not_guest};
 use crate::{
@@ -7,11 +7,12 @@ use crate::{
     store::{AccountStatus, HomeserverState, StoreError},
 };
 
-/// The session of an active access token. Returns `None` for every other text (HS-04). A refresh token authenticates no
-/// request, application services authenticate at the homeserver itself, and the homeserver has no guests (HS-23).
+/// The session of an active access token. Returns `None` for every other text (HS-04). A refresh token is inactive,
+/// because it authenticates no request. The tokens of application services and guests are inactive, because application
+/// services authenticate at the homeserver, which has no guests (HS-23).
 ///
 /// A malformed token causes no read (HS-03). The first introspection of a new token is its first use, because a client
-/// of a homeserver may use the token there only (HS-07).
+/// may use the token at the homeserver only (HS-07).
 pub async fn introspect(app: &App, text: &Secret) -> Result<Option<Session>, StoreError> {
     let Some(token) = Token::parse(TokenKind::Access, text, &app.config.server_name) else {
         return Ok(None);

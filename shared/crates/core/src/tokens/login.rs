@@ -80,7 +80,7 @@ pub enum LoginError {
     /// The device was not written.
     #[error(transparent)]
     Device(#[from] SaveDeviceError),
-    /// The homeserver does not have the device.
+    /// The homeserver did not create the device.
     #[error(transparent)]
     Homeserver(#[from] UpdateError),
 }
@@ -114,7 +114,8 @@ pub async fn log_in(
     Ok(issued)
 }
 
-/// Writes the device with `save` and creates it at the homeserver. `chosen` is whether the client chose the device ID.
+/// Writes the device with `save`, and creates it at the homeserver. `chosen` states whether the client chose the device
+/// ID.
 async fn log_in_at(
     app: &App,
     homeserver: Homeserver<'_>,

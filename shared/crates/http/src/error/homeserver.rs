@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{ErrorCode, MatrixError};
 use crate::{
     accounts::NameError,
-    homeserver::{NameAtHomeserver, UpdateError},
+    homeserver::{HomeserverNameError, UpdateError},
     tokens::LoginError,
 };
 
@@ -31,11 +31,11 @@ impl From<UpdateError> for MatrixError {
     }
 }
 
-impl From<NameAtHomeserver> for MatrixError {
-    fn from(error: NameAtHomeserver) -> Self {
+impl From<HomeserverNameError> for MatrixError {
+    fn from(error: HomeserverNameError) -> Self {
         match error {
-            NameAtHomeserver::Name(error) => error.into(),
-            NameAtHomeserver::Update(error) => error.into(),
+            HomeserverNameError::Name(error) => error.into(),
+            HomeserverNameError::Update(error) => error.into(),
         }
     }
 }
@@ -49,7 +49,7 @@ impl From<LoginError> for MatrixError {
     }
 }
 
-/// The error of a registration: a name that belongs to somebody else at the homeserver is taken.
+/// The error of a registration. A name that belongs to another person at the homeserver is taken.
 pub fn registration_error(error: UpdateError) -> MatrixError {
     match error {
         UpdateError::Foreign => NameError::Taken.into(),
@@ -57,4 +57,4 @@ pub fn registration_error(error: UpdateError) -> MatrixError {
     }
 }
 
-reject_as_error!(LoginError, NameAtHomeserver, UpdateError);
+reject_as_error!(LoginError, HomeserverNameError, UpdateError);

@@ -1,4 +1,4 @@
-//! The list of all accounts, for the admin CLI. No function may scan a table.
+//! The list of all accounts. Only the admin CLI uses it, because no function may scan a table.
 
 use super::{
     Store, StoreError,

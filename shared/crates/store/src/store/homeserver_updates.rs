@@ -1,8 +1,8 @@
-//! Outbox rows of users whose state at the homeserver is being updated, or has to be updated later (HS-14, HS-15).
+//! Outbox rows of users whose update at the homeserver is in progress or pending (HS-14, HS-15).
 //!
-//! A user has at most one such row, which exists only while there is something to do. It does not describe the
-//! change: an update reads the current rows of the account and brings the homeserver in line with them. The lease on
-//! the row ensures that only one process at a time calls the homeserver about a user, so that no call overtakes
+//! A user has at most one such row, which exists only while the homeserver may not have every change. It does not
+//! describe the change: an update reads the current rows of the account and synchronises the homeserver with them. The
+//! lease on the row ensures that only one process at a time changes a user at the homeserver, so that no call overtakes
 //! another. The rows have a separate partition of the index `due`, so that messages do not wait for a homeserver that
 //! does not respond. They do not expire.
 
@@ -41,14 +41,14 @@ pub struct UpdateLease {
     lease: String,
 }
 
-/// An update that has to be made later.
+/// A pending update.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PendingUpdate {
     /// The user.
     pub user: Localpart,
     /// The time of the first change that the homeserver may not have.
     pub since: Timestamp,
-    /// The number of attempts.
+    /// The number of leases since then.
     pub attempts: i64,
     /// The response with which the homeserver rejected the last attempt.
     pub rejection: Option<String>,
@@ -104,8 +104,8 @@ impl Store {
         }))
     }
 
-    /// Records that the user changes while another process has the lease: the row is then due again after that
-    /// process has ended its update. One `UpdateItem` call, without a condition.
+    /// Requests an update of a user without a lease, for a change that is made while another process has the lease. The
+    /// row is due again after that process has ended its update. One `UpdateItem` call, without a condition.
     pub async fn request_update(&self, user: &Localpart, now: Timestamp) -> Result<(), StoreError> {
         let request = self
             .update_row(
