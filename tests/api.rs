@@ -25,7 +25,7 @@ mod limits;
 mod login;
 mod logout;
 mod logout_all;
-mod properties;
+pub(crate) mod properties;
 mod refresh;
 mod register;
 mod register_available;

@@ -5,6 +5,7 @@ mod appservices;
 mod doctor;
 mod import;
 mod import_formats;
+mod import_synapse;
 mod resets;
 mod restore;
 mod users;

@@ -9,6 +9,7 @@ pub(crate) mod captcha_provider;
 pub(crate) mod hash_counting;
 pub(crate) mod identity_server;
 pub(crate) mod mail_helpers;
+pub(crate) mod synapse;
 pub(crate) mod threepid_helpers;
 
 use std::{
