@@ -27,7 +27,7 @@ mod login;
 mod logout;
 mod logout_all;
 mod oauth2_introspect;
-mod properties;
+pub(crate) mod properties;
 mod refresh;
 mod register;
 mod register_available;

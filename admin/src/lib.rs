@@ -1,4 +1,5 @@
-//! The admin CLI `gatehouse-admin`: users, registration tokens, application services, and `doctor`.
+//! The admin CLI `gatehouse-admin`: users, registration tokens, application services, the import of accounts, and
+//! `doctor`.
 //!
 //! The CLI works directly on the tables of `AWS_ENDPOINT_URL_DYNAMODB` or of the AWS account. Every change takes
 //! effect in the running functions within a minute, without a deployment. Tokens are stored as keyed hashes, so
@@ -16,6 +17,7 @@ pub mod output;
 mod progress;
 pub mod registration_tokens;
 pub mod services;
+pub mod synapse;
 pub mod times;
 pub mod users;
 
@@ -58,6 +60,9 @@ pub enum Command {
     /// The homeserver that uses this server for all accounts: pending updates, comparison and repair
     #[command(subcommand)]
     Homeserver(homeserver::Command),
+    /// Import the accounts of a homeserver from its database
+    #[command(subcommand)]
+    Import(synapse::Command),
     /// Check tables, secret, settings, e-mail, text messages and clock, and print how to fix each problem
     Doctor,
 }
@@ -135,6 +140,7 @@ impl Admin {
             Command::Appservices(command) => appservices::run(self, command).await,
             Command::Users(command) => users::run(self, command).await,
             Command::Homeserver(command) => homeserver::run(self, command).await,
+            Command::Import(command) => synapse::run(self, command).await,
             Command::Doctor => doctor::run(self).await,
         };
         match done {

@@ -25,6 +25,7 @@ fn check_status(reply: &Reply) {
     );
 }
 
-fn one_of<T: Clone + std::fmt::Debug>(items: &[T]) -> Select<T> {
+/// One of these values.
+pub(crate) fn one_of<T: Clone + std::fmt::Debug>(items: &[T]) -> Select<T> {
     select(items.to_vec())
 }

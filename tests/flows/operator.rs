@@ -6,6 +6,7 @@ mod doctor;
 mod homeserver;
 mod import;
 mod import_formats;
+mod import_synapse;
 mod resets;
 mod restore;
 mod users;

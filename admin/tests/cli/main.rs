@@ -1,10 +1,12 @@
-//! The program itself: exit codes, stdout and stderr, signals. `aws` has AWS set-ups in which no call can succeed.
+//! The program itself: exit codes, stdout and stderr, signals. `aws` has AWS set-ups in which no call can succeed,
+//! `synapse` the import from Synapse.
 #![expect(
     clippy::unwrap_used,
     reason = "a failed expectation must fail the test, in helper functions too"
 )]
 
 mod aws;
+mod synapse;
 
 use std::{
     fs::File,

@@ -17,6 +17,7 @@ use crate::{
         cost::CostTable,
         support::{
             account_helpers::{LOGIN, OTHER_PASSWORD, login_of, sign_up_with},
+            synapse::Synapse,
             threepid_helpers::{EMAIL, MAIL},
         },
     },
@@ -145,6 +146,50 @@ async fn device_operations_with_limits_have_their_known_cost() {
     costs.extend(tokens("on").await);
     costs.assert(WITH_LIMITS);
 }
+
+/// HS-21: the device of an imported token is known only after the first read.
+#[tokio::test]
+async fn hs_21_imported_tokens_cost_one_more_read() {
+    let synapse = Synapse::new();
+    synapse.user("alice", None);
+    synapse.device("alice", "PHONE");
+    let pair = synapse.pair("alice", "PHONE", None, None);
+    let server = TestServer::new().await;
+    synapse.import_all(&server).await;
+    let mut costs = CostTable::default();
+    let path = format!("{}/refresh", PREFIXES[1]);
+    let body = json!({ "refresh_token": pair.refresh });
+    for what in ["refresh", "refresh, repeated"] {
+        let reply = costs
+            .measure(what, &server, server.post(&path, &body))
+            .await;
+        reply.ok();
+    }
+    let unknown = synapse.token("syt", "alice");
+    for (what, token, status) in [
+        ("whoami", &pair.access, 200),
+        ("whoami, unknown", &unknown, 401),
+    ] {
+        costs
+            .expect(what, &server, server.whoami(token), status)
+            .await;
+    }
+    let request = Request::post(format!("{}/logout", PREFIXES[1]));
+    let request = request.header("authorization", format!("Bearer {}", pair.access));
+    let request = request.body(Vec::new()).unwrap();
+    costs
+        .expect("logout", &server, server.send(request), 200)
+        .await;
+    costs.assert(IMPORTED);
+}
+
+const IMPORTED: &str = "
+    refresh: BatchGetItem Accounts > BatchGetItem Accounts > UpdateItem Accounts = 3r 1w
+    refresh, repeated: BatchGetItem Accounts > BatchGetItem Accounts = 3r 0w
+    whoami: BatchGetItem Accounts > BatchGetItem Accounts = 3r 0w
+    whoami, unknown: BatchGetItem Accounts = 2r 0w
+    logout: BatchGetItem Accounts > BatchGetItem Accounts > DeleteItem Accounts = 3r 1w
+";
 
 const WITHOUT_LIMITS: &str = "
     login: BatchGetItem Accounts > TransactWriteItems Accounts = 2r 4w
