@@ -3,9 +3,14 @@
 use std::time::Duration;
 
 use serde_json::{json};
+use shared::{ids::Localpart};
 use test_support::{PASSWORD, TestServer};
 
-use crate::{api::support::{post_as}, flows::{homeserver::{pending}, support::{account_helpers::{Device, LOGIN, login_of, sign_up}, homeserver::{Homeserver}}}};
+use crate::{api::support::{post_as}, flows::{homeserver::{pending}, support::{DUMMY, account_helpers::{Device, LOGIN, login_of, sign_up}, homeserver::{Homeserver}}}};
+
+fn alice() -> Localpart {
+    Localpart::stored("alice").unwrap()
+}
 
 /// Begins an update of a user, as another process, or ends it.
 fn hold(server: &TestServer, name: &str, is_held: bool) {
@@ -58,4 +63,42 @@ async fn hs_18_a_logout_does_not_delete_a_device_that_logs_in_again() {
         server.run_schedule().await;
         assert_eq!(pending(&server), 0);
     }
+}
+
+/// The change of a request that could not get the lease may come after the next update.
+#[tokio::test]
+async fn hs_15_a_requested_update_is_not_lost_when_another_one_fails() {
+    let (_homeserver, server) = Homeserver::with_server(&[]).await;
+    sign_up(&server, "alice").await;
+    let admin = server.admin();
+    let (store, now) = (&admin.store, admin.clock.now());
+    let later = now.plus(Duration::from_secs(30));
+    let first = store.lease_update(&alice(), now, later).await.unwrap();
+    store.request_update(&alice(), now).await.unwrap();
+    let first = first.unwrap();
+    store.requeue_update(&first, now, None).await.unwrap();
+    let second = store.lease_update(&alice(), now, later).await.unwrap();
+    store.end_update(&second.unwrap(), later).await.unwrap();
+    assert_eq!(pending(&server), 1);
+    let third = store.lease_update(&alice(), now, later).await.unwrap();
+    store.end_update(&third.unwrap(), later).await.unwrap();
+    assert_eq!(pending(&server), 0);
+}
+
+/// The operator cannot give a user of the homeserver to an account that has ended, whose deactivation would follow.
+#[tokio::test]
+async fn hs_12_a_deactivated_account_adopts_nobody() {
+    let (homeserver, server) = Homeserver::with_server(&[]).await;
+    homeserver.create_foreign_after_question("alice");
+    let body = json!({ "username": "alice", "password": PASSWORD, "auth": { "type": DUMMY } });
+    server.register(&body).await.error(400, "M_USER_IN_USE");
+    let foreign = homeserver.user("alice");
+    let adopt = ["homeserver", "adopt", "alice", "--yes"];
+    assert!(server.admin_run(&adopt).await.is_err());
+    let erase = ["users", "deactivate", "alice", "--erase", "--yes"];
+    for _ in 0..2 {
+        server.admin_run(&erase).await.unwrap();
+        server.admin_run(&["homeserver", "sync"]).await.unwrap();
+    }
+    assert_eq!(homeserver.user("alice"), foreign);
 }
