@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use serde_json::{json};
-use shared::{ids::Localpart};
+use shared::{config::HomeserverConfig, homeserver::{Change, Homeserver as Updates}, homeserver_client::Client, ids::Localpart, secrets::Secret, store::StoreError};
 use test_support::{PASSWORD, TestServer};
 
-use crate::{api::support::{post_as}, flows::{homeserver::{pending}, support::{DUMMY, account_helpers::{Device, LOGIN, login_of, sign_up}, homeserver::{Homeserver}}}};
+use crate::{api::support::{post_as}, flows::{homeserver::{pending, set_homeserver_state}, support::{DUMMY, account_helpers::{ADDRESSES, Device, LOGIN, log_in, login_of, sign_up, sign_up_with, try_login}, homeserver::{Homeserver, Misbehaviour}, threepid_helpers::EMAIL}}};
 
 fn alice() -> Localpart {
     Localpart::stored("alice").unwrap()
@@ -65,6 +66,55 @@ async fn hs_18_a_logout_does_not_delete_a_device_that_logs_in_again() {
     }
 }
 
+/// Two logins read an older account before one of them creates its user.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hs_12_concurrent_first_logins_of_an_older_account_succeed() {
+    let (homeserver, server) = Homeserver::with_server(&ADDRESSES).await;
+    let first = sign_up_with(&server, "alice", EMAIL, "alice@example.org").await;
+    set_homeserver_state(&server, "alice", "none");
+    homeserver.remove("alice");
+    homeserver.set_delay(Duration::from_millis(20));
+    let logins = (0..3).map(|_| try_login(&server, "alice", PASSWORD));
+    let mut expected = vec![first.id];
+    for reply in join_all(logins).await {
+        expected.push(Device::of(&reply.ok()).id);
+    }
+    expected.sort();
+    assert_eq!(homeserver.devices("alice"), expected);
+    // The homeserver gets everything about a new user.
+    let user = homeserver.user("alice").unwrap();
+    assert_eq!(user.emails, ["alice@example.org"]);
+    homeserver.assert_no_violations();
+}
+
+/// A change reads an account that the homeserver does not have, and a login creates the user before the change.
+#[tokio::test]
+async fn hs_15_a_change_while_the_user_is_created_is_carried_over() {
+    let (_homeserver, server) = Homeserver::with_server(&[]).await;
+    sign_up(&server, "alice").await;
+    set_homeserver_state(&server, "alice", "none");
+    let admin = server.admin();
+    let account = admin.store.find_account(&alice()).await.unwrap().unwrap();
+    let client = Client::new(&HomeserverConfig {
+        url: "http://127.0.0.1:9".to_owned(),
+        secret: Secret::new("unused".to_owned()),
+    });
+    let user = alice();
+    let updates = Updates::new(&admin.store, &*admin.clock, &client);
+    let change = Change::Deactivated { erase: false };
+    let unrelated = async { Ok::<_, StoreError>(()) };
+    let carried_over = updates.carry_over(&user, &account, change, unrelated);
+    carried_over.await.unwrap();
+    assert_eq!(pending(&server), 0);
+    let overlapping = async {
+        set_homeserver_state(&server, "alice", "provisioned");
+        Ok::<_, StoreError>(())
+    };
+    let carried_over = updates.carry_over(&user, &account, change, overlapping);
+    carried_over.await.unwrap();
+    assert_eq!(pending(&server), 1);
+}
+
 /// The change of a request that could not get the lease may come after the next update.
 #[tokio::test]
 async fn hs_15_a_requested_update_is_not_lost_when_another_one_fails() {
@@ -83,6 +133,33 @@ async fn hs_15_a_requested_update_is_not_lost_when_another_one_fails() {
     let third = store.lease_update(&alice(), now, later).await.unwrap();
     store.end_update(&third.unwrap(), later).await.unwrap();
     assert_eq!(pending(&server), 0);
+}
+
+/// The homeserver rejects an earlier change of the user.
+#[tokio::test]
+async fn hs_13_a_login_does_not_need_earlier_changes() {
+    let (homeserver, server) = Homeserver::with_server(&[]).await;
+    for misbehaviour in [Misbehaviour::Fails(400), Misbehaviour::Fails(500)] {
+        let name = format!("{misbehaviour:?}")
+            .to_lowercase()
+            .replace(['(', ')'], "");
+        let first = sign_up(&server, &name).await;
+        homeserver.set_misbehaviour(Some(Misbehaviour::Down));
+        let logout = "/_matrix/client/v3/logout";
+        post_as(&server, &first.token, logout, &json!({}))
+            .await
+            .ok();
+        homeserver.set_misbehaviour(None);
+        homeserver.misbehave_at(2, misbehaviour);
+        let second = log_in(&server, &name, PASSWORD).await;
+        assert!(homeserver.devices(&name).contains(&second.id));
+        assert_eq!(pending(&server), 1);
+        homeserver.set_misbehaviour(None);
+        server.advance(Duration::from_mins(15));
+        server.run_schedule().await;
+        assert_eq!(homeserver.devices(&name), [second.id]);
+        assert_eq!(pending(&server), 0);
+    }
 }
 
 /// The operator cannot give a user of the homeserver to an account that has ended, whose deactivation would follow.

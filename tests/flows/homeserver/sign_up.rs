@@ -196,7 +196,8 @@ async fn hs_12_the_first_login_of_an_older_account_creates_its_user() {
     let calls = [
         "is_localpart_available alice",
         "provision_user alice",
-        "upsert_device alice",
+        "provision_user alice",
+        "sync_devices alice",
     ];
     assert_eq!(homeserver.take_calls(), calls);
     try_login(&server, "bob", PASSWORD)

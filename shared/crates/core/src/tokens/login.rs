@@ -151,5 +151,5 @@ async fn log_in_at(
             tracing::warn!(%error, "the device of a failed login was not deleted");
         }
     }
-    Ok(update.close(added).await?)
+    Ok(update.close_login(user, added).await?)
 }
