@@ -162,6 +162,28 @@ async fn hs_13_a_login_does_not_need_earlier_changes() {
     }
 }
 
+/// The failure of one update does not cancel those that have begun.
+#[tokio::test]
+async fn hs_15_a_failed_update_does_not_cancel_others() {
+    let (homeserver, server) = Homeserver::with_server(&[]).await;
+    let mut devices = Vec::new();
+    for number in 0..4 {
+        devices.push(sign_up(&server, &format!("user{number}")).await);
+    }
+    homeserver.set_misbehaviour(Some(Misbehaviour::Down));
+    let logout = "/_matrix/client/v3/logout";
+    for device in &devices {
+        post_as(&server, &device.token, logout, &json!({}))
+            .await
+            .ok();
+    }
+    homeserver.set_delay(Duration::from_millis(50));
+    homeserver.misbehave_at(1, Misbehaviour::Fails(500));
+    server.advance(Duration::from_mins(1));
+    server.run_schedule().await;
+    assert_eq!(pending(&server), 1);
+}
+
 /// The operator cannot give a user of the homeserver to an account that has ended, whose deactivation would follow.
 #[tokio::test]
 async fn hs_12_a_deactivated_account_adopts_nobody() {
