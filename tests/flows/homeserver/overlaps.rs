@@ -3,14 +3,25 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use serde_json::{json};
+use serde_json::{Value, json};
 use shared::{config::HomeserverConfig, homeserver::{Change, Homeserver as Updates}, homeserver_client::Client, ids::Localpart, secrets::Secret, store::StoreError};
 use test_support::{PASSWORD, TestServer};
 
-use crate::{api::support::{post_as}, flows::{homeserver::{pending, set_homeserver_state}, support::{DUMMY, account_helpers::{ADDRESSES, Device, LOGIN, log_in, login_of, sign_up, sign_up_with, try_login}, homeserver::{Homeserver, Misbehaviour}, threepid_helpers::EMAIL}}};
+use crate::{api::support::{WHOAMI, post_as}, flows::{homeserver::{pending, set_homeserver_state}, support::{DUMMY, account_helpers::{ADDRESSES, Device, LOGIN, log_in, login_of, sign_up, sign_up_with, try_login}, homeserver::{Homeserver, Misbehaviour}, threepid_helpers::EMAIL}}};
 
 fn alice() -> Localpart {
     Localpart::stored("alice").unwrap()
+}
+
+/// Changes the kind of an account.
+fn set_kind(server: &TestServer, name: &str, kind: &str) {
+    let update = json!({
+        "TableName": "gatehouse-accounts",
+        "Key": { "pk": { "S": format!("USER#{name}") }, "sk": { "S": "A" } },
+        "UpdateExpression": "SET kind = :kind",
+        "ExpressionAttributeValues": { ":kind": { "S": kind } },
+    });
+    server.raw_dynamodb("UpdateItem", &update);
 }
 
 /// Begins an update of a user, as another process, or ends it.
@@ -182,6 +193,26 @@ async fn hs_15_a_failed_update_does_not_cancel_others() {
     server.advance(Duration::from_mins(1));
     server.run_schedule().await;
     assert_eq!(pending(&server), 1);
+}
+
+/// A guest of an earlier configuration whose name the homeserver has stays a guest.
+#[tokio::test]
+async fn hs_10_the_name_of_an_upgraded_guest_is_checked() {
+    let (homeserver, server) = Homeserver::with_server(&[]).await;
+    let guest = sign_up(&server, "alice").await;
+    set_homeserver_state(&server, "alice", "none");
+    set_kind(&server, "alice", "guest");
+    let before = homeserver.user("alice");
+    let mut body: Value =
+        json!({ "username": "alice", "password": PASSWORD, "auth": { "type": DUMMY } });
+    body["guest_access_token"] = guest.token.clone().into();
+    server.register(&body).await.error(400, "M_USER_IN_USE");
+    server.get_as(&guest.token, WHOAMI).await.ok();
+    assert_eq!(homeserver.user("alice"), before);
+    assert_eq!(pending(&server), 0);
+    homeserver.remove("alice");
+    server.register(&body).await.ok();
+    assert_eq!(homeserver.devices("alice").len(), 1);
 }
 
 /// The operator cannot give a user of the homeserver to an account that has ended, whose deactivation would follow.
