@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use shared::{config::HomeserverConfig, homeserver::{Change, Homeserver as Updates}, homeserver_client::Client, ids::Localpart, secrets::Secret, store::StoreError};
-use test_support::{PASSWORD, TestServer};
+use test_support::{PASSWORD, PREFIXES, TestServer};
 
 use crate::{api::support::{WHOAMI, post_as}, flows::{homeserver::{pending, set_homeserver_state}, support::{DUMMY, account_helpers::{ADDRESSES, Device, LOGIN, log_in, login_of, sign_up, sign_up_with, try_login}, homeserver::{Homeserver, Misbehaviour}, threepid_helpers::EMAIL}}};
 
@@ -193,6 +193,24 @@ async fn hs_15_a_failed_update_does_not_cancel_others() {
     server.advance(Duration::from_mins(1));
     server.run_schedule().await;
     assert_eq!(pending(&server), 1);
+}
+
+/// PostgreSQL cannot store the character NUL, so that Synapse fails.
+#[tokio::test]
+async fn hs_17_a_display_name_has_no_nul_there() {
+    let (homeserver, server) = Homeserver::with_server(&[]).await;
+    sign_up(&server, "alice").await;
+    let mut body = login_of("alice", PASSWORD);
+    body["initial_device_display_name"] = "Pho\0ne".into();
+    let device = Device::of(&server.post(LOGIN, &body).await.ok());
+    let name = || homeserver.user("alice").unwrap().devices[&device.id].clone();
+    assert_eq!(name(), "Phone");
+    let path = format!("{}/devices/{}", PREFIXES[1], device.id);
+    let request =
+        http::Request::put(path).header("authorization", format!("Bearer {}", device.token));
+    let body = json!({ "display_name": "De\0sk" }).to_string().into_bytes();
+    server.send(request.body(body).unwrap()).await.ok();
+    assert_eq!(name(), "Desk");
 }
 
 /// A guest of an earlier configuration whose name the homeserver has stays a guest.
