@@ -4,10 +4,31 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-use shared::{config::HomeserverConfig, homeserver::{Change, Homeserver as Updates}, homeserver_client::Client, ids::Localpart, secrets::Secret, store::StoreError};
+use shared::{
+    config::HomeserverConfig,
+    homeserver::{Change, Homeserver as Updates},
+    homeserver_client::Client,
+    ids::Localpart,
+    secrets::Secret,
+    store::StoreError,
+};
 use test_support::{PASSWORD, PREFIXES, TestServer};
 
-use crate::{api::support::{WHOAMI, post_as}, flows::{homeserver::{pending, set_homeserver_state}, support::{DUMMY, account_helpers::{ADDRESSES, Device, LOGIN, log_in, login_of, sign_up, sign_up_with, try_login}, homeserver::{Homeserver, Misbehaviour}, threepid_helpers::EMAIL}}};
+use crate::{
+    api::support::{WHOAMI, add_appservice, post_as},
+    flows::{
+        homeserver::{pending, set_homeserver_state},
+        support::{
+            DUMMY,
+            account_helpers::{
+                ADDRESSES, DELETE_DEVICES_PATH, Device, LOGIN, log_in, login_of, sign_up,
+                sign_up_with, try_login,
+            },
+            homeserver::{Homeserver, Misbehaviour},
+            threepid_helpers::EMAIL,
+        },
+    },
+};
 
 fn alice() -> Localpart {
     Localpart::stored("alice").unwrap()
@@ -249,4 +270,17 @@ async fn hs_12_a_deactivated_account_adopts_nobody() {
         server.admin_run(&["homeserver", "sync"]).await.unwrap();
     }
     assert_eq!(homeserver.user("alice"), foreign);
+}
+
+/// An application service that is still registered here may delete devices of the users in its namespace.
+#[tokio::test]
+async fn hs_14_devices_deleted_by_an_application_service_are_deleted() {
+    let (homeserver, server) = Homeserver::with_server(&[]).await;
+    let device = sign_up(&server, "alice").await;
+    let kept = log_in(&server, "alice", PASSWORD).await;
+    let token = add_appservice(&server, "bridge", &[("@alice:.*", false)]).await;
+    let path = format!("{DELETE_DEVICES_PATH}?user_id=@alice:localhost");
+    let body = json!({ "devices": [device.id] });
+    post_as(&server, &token, &path, &body).await.ok();
+    assert_eq!(homeserver.devices("alice"), [kept.id]);
 }
