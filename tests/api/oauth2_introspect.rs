@@ -16,6 +16,7 @@ use super::support::{
     password_login, post_as, register_as, register_guest, request, set_status, text, whoami_as,
     with,
 };
+use crate::flows::homeserver::set_homeserver_state;
 
 const LOGIN: &str = "/_matrix/client/v3/login";
 const REFRESH: &str = "/_matrix/client/v3/refresh";
@@ -365,7 +366,8 @@ async fn hs_04_a_failed_read_is_not_inactive() {
     assert!(is_active(&url, &alice).await);
 }
 
-/// The route of the API. The account is made before the homeserver is configured.
+/// The route of the API. The account is made before the homeserver is configured. Until the homeserver has it, a user
+/// there with its name is another one.
 #[tokio::test]
 async fn hs_05_the_api_has_the_same_endpoint() {
     let directory = tempfile::tempdir().unwrap_or_else(|error| panic!("{error}"));
@@ -373,10 +375,13 @@ async fn hs_05_the_api_has_the_same_endpoint() {
     let alice = server.sign_up("alice").await;
     drop(server);
     let server = TestServer::in_directory(&HOMESERVER, directory.path()).await;
-    let reply = server
-        .send(introspection(text(&alice, "access_token")))
-        .await;
-    let answer = reply.ok();
+    let ask = || server.send(introspection(text(&alice, "access_token")));
+    for state in ["none", "provisioning", "foreign"] {
+        set_homeserver_state(&server, "alice", state);
+        assert_eq!(ask().await.ok(), json!({ "active": false }), "{state}");
+    }
+    set_homeserver_state(&server, "alice", "provisioned");
+    let answer = ask().await.ok();
     assert_eq!(
         (&answer["active"], &answer["username"]),
         (&json!(true), &json!("alice"))

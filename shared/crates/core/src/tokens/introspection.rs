@@ -4,7 +4,7 @@ use super::{AuthenticationError, Session, Token, TokenKind, authenticate_token, 
 use crate::{
     app::App,
     secrets::Secret,
-    store::{AccountStatus, StoreError},
+    store::{AccountStatus, HomeserverState, StoreError},
 };
 
 /// The session of an active access token. Returns `None` for every other text (HS-04). A refresh token authenticates no
@@ -26,7 +26,10 @@ pub async fn introspect(app: &App, text: &Secret) -> Result<Option<Session>, Sto
             | AuthenticationError::Appservice,
         ) => return Ok(None),
     };
+    // HS-12: until the account has been created at the homeserver, a user there with its name is another one. The tokens
+    // of such an account are older than the configuration of the homeserver.
     let is_active = session.account.status == AccountStatus::Active
+        && session.account.homeserver == HomeserverState::Provisioned
         && check_not_guest(&session.account).is_ok();
     Ok(is_active.then_some(session))
 }
