@@ -5,7 +5,7 @@ mod addition_messages;
 mod cost;
 mod deliver;
 mod faults;
-mod homeserver;
+pub(crate) mod homeserver;
 mod identity;
 mod incidents;
 mod key_ring;

@@ -12,7 +12,7 @@ mod requests;
 use std::{
     collections::HashMap,
     io::{Read, Write},
-    net::{IpAddr, TcpStream},
+    net::{IpAddr, SocketAddr, TcpStream},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -253,21 +253,7 @@ impl TestServer {
     /// Sends an operation directly to the embedded DynamoDB, without functions, IAM policies and
     /// proxy.
     pub fn raw_dynamodb(&self, operation: &str, body: &Value) {
-        let body = body.to_string();
-        let mut stream = TcpStream::connect(self.local.dynamodb().address())
-            .expect("the embedded DynamoDB listens");
-        write!(
-            stream,
-            "POST / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: {}\r\n\
-             content-type: application/x-amz-json-1.0\r\nx-amz-target: DynamoDB_20120810.{operation}\r\n\
-             x-amz-date: 20270115T080000Z\r\n\
-             authorization: AWS4-HMAC-SHA256 Credential=test/20270115/local/dynamodb/aws4_request, \
-             SignedHeaders=host, Signature=0\r\n\r\n{body}",
-            body.len()
-        )
-        .expect("the embedded DynamoDB reads the request");
-        let mut response = String::new();
-        stream.read_to_string(&mut response).expect("a response");
+        let response = raw_dynamodb_at(self.local.dynamodb().address(), operation, body);
         assert!(response.starts_with("HTTP/1.1 200"), "{response}");
     }
 
@@ -327,4 +313,24 @@ impl Drop for TestServer {
             );
         }
     }
+}
+
+/// Like [`TestServer::raw_dynamodb`], for the embedded DynamoDB at this address. Returns the response, which may be an
+/// error.
+pub fn raw_dynamodb_at(address: SocketAddr, operation: &str, body: &Value) -> String {
+    let body = body.to_string();
+    let mut stream = TcpStream::connect(address).expect("the embedded DynamoDB listens");
+    write!(
+        stream,
+        "POST / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: {}\r\n\
+         content-type: application/x-amz-json-1.0\r\nx-amz-target: DynamoDB_20120810.{operation}\r\n\
+         x-amz-date: 20270115T080000Z\r\n\
+         authorization: AWS4-HMAC-SHA256 Credential=test/20270115/local/dynamodb/aws4_request, \
+         SignedHeaders=host, Signature=0\r\n\r\n{body}",
+        body.len()
+    )
+    .expect("the embedded DynamoDB reads the request");
+    let mut response = String::new();
+    stream.read_to_string(&mut response).expect("a response");
+    response
 }

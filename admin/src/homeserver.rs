@@ -165,7 +165,7 @@ async fn adopt(admin: &Admin, user: &Localpart, yes: bool) -> anyhow::Result<Rep
         .set_homeserver_state(user, &from, HomeserverState::Provisioned);
     ensure!(
         adopted.await?,
-        "there is no account `{name}` here, or the homeserver's user belongs to it already"
+        "there is no account `{name}` here, it is deactivated, or the homeserver's user belongs to it already"
     );
     Ok(Report::success(
         json!({ "adopted": name }),

@@ -7,6 +7,7 @@
 mod changes;
 mod faults;
 mod outages;
+mod overlaps;
 mod races;
 mod sign_up;
 

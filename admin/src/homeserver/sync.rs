@@ -167,12 +167,14 @@ fn report(mut compared: Vec<Compared>, dry_run: bool) -> Report {
         .any(|one| !one.repaired && (!dry_run || one.error.is_some()));
     let repaired = compared.iter().filter(|one| one.repaired).count();
     let differences = rows.len();
-    lines.push(match dry_run {
-        true => format!("compared {all} users; differences: {differences}"),
-        false => {
-            format!("compared {all} users; differences: {differences}; in line now: {repaired}")
-        }
-    });
+    let in_line = if dry_run {
+        String::new()
+    } else {
+        format!("; in line now: {repaired}")
+    };
+    lines.push(format!(
+        "compared {all} users; differences: {differences}{in_line}"
+    ));
     let json = json!({ "compared": all, "in_line": repaired, "dry_run": dry_run, "users": rows });
     Report {
         failed,

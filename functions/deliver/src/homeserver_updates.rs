@@ -1,5 +1,7 @@
 //! Pending updates of users at the homeserver (HS-15).
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use futures_util::{StreamExt, stream};
 use shared::{
     app::App,
@@ -19,7 +21,7 @@ pub(crate) async fn update_due(app: &App, dispatcher: &Dispatcher<'_>) {
     let Some(homeserver) = homeserver::of(app) else {
         return;
     };
-    let mut page = None;
+    let (mut page, stopped) = (None, AtomicBool::new(false));
     for _ in 0..MAX_PAGES {
         let due = match app.store.due_updates(app.clock.now(), page).await {
             Ok(due) => due,
@@ -28,13 +30,16 @@ pub(crate) async fn update_due(app: &App, dispatcher: &Dispatcher<'_>) {
                 return;
             }
         };
-        let responds = stream::iter(due.ids)
-            .map(|id| update(homeserver, id, dispatcher))
-            .buffer_unordered(CONCURRENCY)
-            .all(|responds| std::future::ready(responds))
+        // An update that has begun is not cancelled: its lease would block the user's logins until it expires.
+        stream::iter(due.ids)
+            .for_each_concurrent(CONCURRENCY, |id| async {
+                if !stopped.load(Ordering::Relaxed) && !update(homeserver, id, dispatcher).await {
+                    stopped.store(true, Ordering::Relaxed);
+                }
+            })
             .await;
         page = due.next;
-        if !responds || page.is_none() {
+        if stopped.load(Ordering::Relaxed) || page.is_none() {
             return;
         }
     }

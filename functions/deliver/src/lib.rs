@@ -97,12 +97,11 @@ impl Deliver {
 impl Worker for Deliver {
     async fn handle(&self, event: Value) {
         let dispatcher = Dispatcher::new(&self.app, &self.aws);
-        match new_rows(&event) {
-            Some(ids) => dispatcher.deliver_all(&ids).await,
-            None => {
-                self.deliver_due(&dispatcher).await;
-                homeserver_updates::update_due(&self.app, &dispatcher).await;
-            }
+        if let Some(ids) = new_rows(&event) {
+            dispatcher.deliver_all(&ids).await;
+        } else {
+            self.deliver_due(&dispatcher).await;
+            homeserver_updates::update_due(&self.app, &dispatcher).await;
         }
     }
 }

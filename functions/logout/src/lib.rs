@@ -39,11 +39,17 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
         session.ensure_not_guest()?;
         // OUT-01, TOK-13
         let (user, device) = (&session.localpart, &session.device);
-        let removed = app.store.remove_device(user, device, &session.access_hash);
-        let change = Change::DevicesDeleted(std::slice::from_ref(device));
+        // A concurrent login may have given the device other tokens. It is then not deleted at the homeserver either.
+        let removed = async {
+            let removal = app.store.remove_device(user, device, &session.access_hash);
+            removal.await?.then_some(()).ok_or(StoreError::Contended)
+        };
+        let deletion = Change::DevicesDeleted(std::slice::from_ref(device));
         let account = Some(&session.account);
-        if homeserver::carry_over(&app, user, account, change, removed).await? {
-            return Ok(HttpResponse::ok(&json!({})));
+        match homeserver::carry_over(&app, user, account, deletion, removed).await {
+            Ok(()) => return Ok(HttpResponse::ok(&json!({}))),
+            Err(StoreError::Contended) => {}
+            Err(error) => return Err(error.into()),
         }
     }
     Err(StoreError::Contended.into())

@@ -1,6 +1,6 @@
 //! The requests of a homeserver to this server.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use gatehouse_local::gateway::event;
 use http::Request;
@@ -9,11 +9,14 @@ use serde_json::{Value, json};
 use shared::{
     app::App,
     config::{Config, HomeserverConfig},
+    http::Query,
+    ids::ServerName,
     lambda::{self, Service},
     rng::SystemRng,
     secrets::Secret,
+    tokens::{Token, TokenKind},
 };
-use test_support::{Reply, TestServer};
+use test_support::{Reply, TestServer, raw_dynamodb_at};
 
 use super::request;
 use crate::contract::files;
@@ -47,9 +50,14 @@ pub(crate) async fn sign_up_alice(server: &TestServer) -> Value {
 }
 
 /// The function that the homeserver calls at its own URL, with the tables and the clock of a server that has no
-/// homeserver. Sign-ups and logins at that server therefore call none.
+/// homeserver. Sign-ups and logins at that server therefore call none. The accounts are recorded as accounts of the
+/// homeserver before their tokens are introspected.
 #[derive(Clone)]
-pub(crate) struct FunctionUrl(Service);
+pub(crate) struct FunctionUrl {
+    service: Service,
+    dynamodb: SocketAddr,
+    server_name: ServerName,
+}
 
 impl FunctionUrl {
     pub(crate) fn of(server: &TestServer) -> Self {
@@ -62,16 +70,39 @@ impl FunctionUrl {
         };
         let aws = server.local.aws("Oauth2Introspect");
         let clock = Arc::clone(server.local.clock());
+        let server_name = config.server_name.clone();
         let app = App::new(Arc::new(config), &aws, clock, Arc::new(SystemRng));
-        Self(lambda::service(app, oauth2_introspect::handle))
+        Self {
+            service: lambda::service(app, oauth2_introspect::handle),
+            dynamodb: server.local.dynamodb().address(),
+            server_name,
+        }
+    }
+
+    /// Records that the homeserver has the account of a token.
+    fn provision(&self, body: &[u8]) {
+        let token = Query::of_form(body).ok();
+        let token = token.and_then(|form| Some(Secret::new(form.get("token")?.to_owned())));
+        let token =
+            token.and_then(|token| Token::parse(TokenKind::Access, &token, &self.server_name));
+        let Some(token) = token else { return };
+        let update = json!({
+            "TableName": "gatehouse-accounts",
+            "Key": { "pk": { "S": format!("USER#{}", token.localpart.as_str()) }, "sk": { "S": "A" } },
+            "UpdateExpression": "SET upstream = :provisioned",
+            "ConditionExpression": "attribute_exists(pk)",
+            "ExpressionAttributeValues": { ":provisioned": { "S": "provisioned" } },
+        });
+        raw_dynamodb_at(self.dynamodb, "UpdateItem", &update);
     }
 
     /// Sends a request as the event of a function URL.
     pub(crate) async fn send(&self, request: Request<Vec<u8>>) -> Reply {
+        self.provision(request.body());
         let event = event_of(&request);
         let event: LambdaRequest = serde_json::from_str(&event.to_string()).unwrap();
         let event = LambdaEvent::new(event, Context::default());
-        let answer = self.0.clone().oneshot(event).await.unwrap();
+        let answer = self.service.clone().oneshot(event).await.unwrap();
         let (parts, body) = event::response(&answer).unwrap().into_parts();
         Reply {
             status: parts.status,

@@ -1,8 +1,4 @@
 //! The cost of the operations that the homeserver takes part in, and their calls there.
-#![expect(
-    clippy::unwrap_used,
-    reason = "a failed expectation must fail the test, in helper functions too"
-)]
 
 use serde_json::json;
 use test_support::{PASSWORD, PREFIXES};

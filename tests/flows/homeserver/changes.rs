@@ -111,7 +111,7 @@ async fn hs_14_a_password_change_keeps_one_device() {
     let body = json!({ "new_password": OTHER_PASSWORD });
     protected(&server, &first, "alice", PASSWORD_PATH, body).await;
     assert_eq!(homeserver.take_calls(), ["sync_devices alice"]);
-    assert_eq!(homeserver.devices("alice"), [first.id.clone()]);
+    assert_eq!(homeserver.devices("alice"), [first.id.as_str()]);
     // Without a logout, there is nothing to carry over.
     let auth = password_of("alice", OTHER_PASSWORD, None);
     let body = json!({ "new_password": PASSWORD, "logout_devices": false });

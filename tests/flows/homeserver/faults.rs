@@ -210,7 +210,7 @@ async fn hs_18_a_fault_of_dynamodb_leaves_both_sides_equal() {
                     server
                         .local
                         .proxy()
-                        .inject(fault.nth(nth).times(PERSISTENT))
+                        .inject(fault.nth(nth).times(PERSISTENT));
                 };
                 subject().run(operation, inject).await;
             }

@@ -33,7 +33,7 @@ async fn hs_17_the_operators_changes_are_carried_over() {
     let user = homeserver.user("alice").unwrap();
     assert!(user.is_locked);
     // The keys of the device survive the lock.
-    assert_eq!(homeserver.devices("alice"), [device.id.clone()]);
+    assert_eq!(homeserver.devices("alice"), [device.id.as_str()]);
     run(&server, &["users", "unlock", "alice"]).await;
     assert!(!homeserver.user("alice").unwrap().is_locked);
     assert_eq!(homeserver.devices("alice"), [device.id]);

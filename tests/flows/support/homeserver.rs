@@ -198,6 +198,8 @@ impl Homeserver {
             Some(Misbehaviour::Down) => None,
             Some(Misbehaviour::Fails(status)) => Some((status, json!({ "errcode": "M_UNKNOWN" }))),
             Some(Misbehaviour::Hangs) => {
+                // This call changes nothing, so the next one may begin before the connection is closed.
+                self.with(|state| state.current.remove(&name));
                 // The read ends when the client closes the connection.
                 let _ = { stream }.read(&mut [0]);
                 None
@@ -250,6 +252,7 @@ fn name_of(seen: &Seen) -> String {
 }
 
 impl State {
+    #[expect(clippy::too_many_lines, reason = "one arm for each endpoint")]
     fn answer(&mut self, seen: &Seen, name: &str) -> (u16, Value) {
         if endpoint(seen) == "register" {
             let token = &seen.headers["authorization"];
@@ -266,6 +269,10 @@ impl State {
         );
         let body = &seen.body;
         let text = |member: &str| body[member].as_str().map(str::to_owned);
+        if text("display_name").is_some_and(|name| name.contains('\0')) {
+            // PostgreSQL cannot store it.
+            return (500, json!({ "errcode": "M_UNKNOWN" }));
+        }
         match (endpoint(seen), found) {
             ("is_localpart_available", found) => {
                 let is_free = found.is_none();
@@ -311,7 +318,9 @@ impl State {
             }
             ("update_device_display_name", Some(user)) => {
                 let device = user.devices.get_mut(&text("device_id").unwrap());
-                device.map(|device| *device = text("display_name").unwrap());
+                if let Some(device) = device {
+                    *device = text("display_name").unwrap();
+                }
                 (200, json!({}))
             }
             ("delete_device", Some(user)) => {

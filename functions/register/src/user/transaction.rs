@@ -112,14 +112,15 @@ impl AccountCreation<'_> {
         };
         let update = homeserver.begin(localpart).await.map_err(refused)?;
         let is_generated = matches!(self.name, Name::Generated);
-        if self.is_new_name && !is_generated {
+        // The check before UIA has asked for a chosen name only.
+        if self.is_new_name && matches!(self.name, Name::Chosen(_)) {
             return Ok(Some(update));
         }
         match homeserver::check_name(app, localpart).await {
             Ok(()) => Ok(Some(update)),
             // A concurrent duplicate of this request may have created the user. The transaction detects this.
             Err(HomeserverNameError::Name(_))
-                if !is_generated && has_account(app, localpart).await? =>
+                if !is_generated && has_user(app, localpart).await? =>
             {
                 Ok(Some(update))
             }
@@ -180,9 +181,11 @@ impl AccountCreation<'_> {
     }
 }
 
-async fn has_account(app: &App, localpart: &Localpart) -> Result<bool, OperationError> {
+/// Whether a user has the name. The guest that the request upgrades is none.
+async fn has_user(app: &App, localpart: &Localpart) -> Result<bool, OperationError> {
     let found = app.store.find_account(localpart).await;
-    Ok(found.map_err(OperationError::Store)?.is_some())
+    let found = found.map_err(OperationError::Store)?;
+    Ok(found.is_some_and(|account| account.kind == AccountKind::User))
 }
 
 fn refused(error: impl Into<MatrixError>) -> OperationError {

@@ -35,6 +35,9 @@ pub use update::Update;
 
 /// The duration of the lease on an update. It must be longer than all calls of an update together.
 const LEASE: Duration = Duration::from_secs(30);
+/// How long one attempt of `deliver` may take. The calls must end before the lease, so that none of them overtakes
+/// those of the next holder.
+const RETRY_WITHIN: Duration = Duration::from_secs(20);
 /// How long a request waits for the lease of another request about the same user.
 const WAIT_FOR_LEASE: Duration = Duration::from_secs(2);
 /// The time between two attempts to get the lease.
@@ -125,7 +128,9 @@ impl<'a> Homeserver<'a> {
             homeserver: self,
             lease,
         };
-        match self.synchronise(user).await {
+        let synchronised =
+            tokio::time::timeout(RETRY_WITHIN, Box::pin(self.synchronise(user))).await;
+        match synchronised.unwrap_or_else(|_| Err(update::no_response())) {
             Ok(()) => {
                 update.end().await?;
                 Ok(RetryOutcome::Done)

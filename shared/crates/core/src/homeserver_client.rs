@@ -208,7 +208,7 @@ impl Client {
     ) -> Result<Existence, HomeserverError> {
         let mut body = json!({ "localpart": user.as_str(), "device_id": device.as_str() });
         if let Some(name) = display_name {
-            body["display_name"] = name.into();
+            body["display_name"] = storable(name).into();
         }
         self.post("upsert_device", body).await?.existence()
     }
@@ -223,7 +223,7 @@ impl Client {
         let body = json!({
             "localpart": user.as_str(),
             "device_id": device.as_str(),
-            "display_name": display_name,
+            "display_name": storable(display_name),
         });
         self.post("update_device_display_name", body)
             .await?
@@ -329,6 +329,11 @@ impl Client {
         let answer = answer.unwrap_or(Err("there was no response in time"));
         answer.map_err(unavailable)
     }
+}
+
+/// A display name without the character NUL. PostgreSQL cannot store it, so that the homeserver would fail.
+fn storable(display_name: &str) -> String {
+    display_name.replace('\0', "")
 }
 
 #[cfg(test)]

@@ -56,8 +56,10 @@ pub async fn delete(
     devices.sort();
     devices.dedup();
     let (user, account) = match &protected.requester {
-        Requester::Appservice { user, .. } => {
-            app.store.delete_devices(user, &devices, None, None).await?;
+        Requester::Appservice { user, account } => {
+            let deleted = app.store.delete_devices(user, &devices, None, None);
+            let change = Change::DevicesDeleted(&devices);
+            homeserver::carry_over(app, user, account.as_ref(), change, deleted).await?;
             return Ok(Response::json_text(StatusCode::OK, DONE.to_owned()));
         }
         Requester::User(caller) => (caller.localpart.clone(), caller.account.clone()),

@@ -1,17 +1,12 @@
 //! Changes of an account that succeed without the homeserver (HS-14, HS-15).
 
-use std::time::Duration;
-
-use super::{Homeserver, Update, UpdateError, of, update::no_response};
+use super::{Homeserver, Update, UpdateError, of};
 use crate::{
     app::App,
     ids::{DeviceId, Localpart},
     store::{AccountKind, AccountRow, HomeserverState, StoreError},
 };
 
-/// How long a request that does not need the homeserver waits for it. The request waits at all so that an invalidated
-/// token is invalid at the homeserver, too, before the client gets its response.
-const CARRIED_OVER_WITHIN: Duration = Duration::from_secs(2);
 /// The largest number of devices that are deleted one by one.
 const SINGLE_DELETIONS: usize = 8;
 
@@ -65,23 +60,18 @@ pub fn is_at_homeserver(account: &AccountRow) -> bool {
 
 impl Update<'_> {
     /// Carries over a change. If the homeserver does not make the change in time, the update remains pending.
-    async fn make(self, account: &AccountRow, change: Change<'_>) {
-        let user = &self.lease.user;
+    async fn make(self, user: &Localpart, account: &AccountRow, change: Change<'_>) {
+        let homeserver = self.homeserver;
         let is_only_change =
             self.lease.is_new && account.homeserver == HomeserverState::Provisioned;
         let made = async {
             if is_only_change {
-                self.homeserver.make(user, change).await
+                homeserver.make(user, change).await
             } else {
-                self.homeserver.synchronise(user).await
+                homeserver.synchronise(user).await
             }
         };
-        let made = tokio::time::timeout(CARRIED_OVER_WITHIN, made).await;
-        let made = made.unwrap_or_else(|_| Err(no_response()));
-        if let Err(error) = &made {
-            tracing::warn!(%error, "a change was not carried over to the homeserver; it will be tried again");
-        }
-        let _ = self.close(made).await;
+        self.make_or_leave(made).await;
     }
 }
 
@@ -95,7 +85,9 @@ impl Homeserver<'_> {
         operation: impl Future<Output = Result<T, E>>,
     ) -> Result<T, E> {
         if !is_at_homeserver(account) {
-            return operation.await;
+            let result = operation.await;
+            self.request_if_created(user, account).await?;
+            return result;
         }
         let lease = self.lease_or_request(user).await?;
         let result = operation.await;
@@ -103,12 +95,28 @@ impl Homeserver<'_> {
             let homeserver = self;
             let update = Update { homeserver, lease };
             match &result {
-                Ok(_) => update.make(account, change).await,
+                Ok(_) => Box::pin(update.make(user, account, change)).await,
                 // The operation may have changed the account.
                 Err(_) => update.leave(None).await,
             }
         }
         result
+    }
+
+    /// Requests an update of an account that the homeserver did not have when it was read. A concurrent login may have
+    /// created its user there before the change.
+    async fn request_if_created(
+        self,
+        user: &Localpart,
+        account: &AccountRow,
+    ) -> Result<(), StoreError> {
+        if account.kind == AccountKind::User
+            && let Some(account) = self.store.find_account(user).await?
+            && is_at_homeserver(&account)
+        {
+            self.store.request_update(user, self.clock.now()).await?;
+        }
+        Ok(())
     }
 
     /// Makes the calls for a change.

@@ -31,8 +31,8 @@ impl<'a> AddedDevice<'a> {
 }
 
 impl Update<'_> {
-    /// Creates the device of a login, and its user if the homeserver does not have the user yet. After an error the
-    /// device may exist at the homeserver. The caller closes the update.
+    /// Creates the device of a login, and its user if the homeserver does not have the user yet. The device is stored
+    /// already. After an error the device may exist at the homeserver. The caller closes the update.
     pub async fn add_device(
         &self,
         user: &Localpart,
@@ -41,14 +41,29 @@ impl Update<'_> {
     ) -> Result<(), UpdateError> {
         let homeserver = self.homeserver;
         self.require(async {
-            homeserver.add_device(user, account, device).await?;
-            // An earlier change may be pending.
-            match self.lease.is_new {
-                true => Ok(()),
-                false => homeserver.synchronise(user).await,
+            match account.homeserver {
+                HomeserverState::Provisioned => Ok(homeserver.add_device(user, device).await?),
+                // The account may have changed since it was read: another login may have created the user. A new user
+                // also needs the e-mail addresses and the other devices.
+                _ => homeserver.synchronise(user).await,
             }
         })
         .await
+    }
+
+    /// Ends the update of a login. An earlier change that is pending is made, too. If that fails, only this change is
+    /// left for later.
+    pub async fn close_login(
+        self,
+        user: &Localpart,
+        added: Result<(), UpdateError>,
+    ) -> Result<(), UpdateError> {
+        if added.is_err() || self.lease.is_new {
+            return self.close(added).await;
+        }
+        let homeserver = self.homeserver;
+        self.make_or_leave(homeserver.synchronise(user)).await;
+        Ok(())
     }
 }
 
@@ -56,12 +71,8 @@ impl Homeserver<'_> {
     async fn add_device(
         self,
         user: &Localpart,
-        account: &AccountRow,
         device: AddedDevice<'_>,
-    ) -> Result<(), UpdateError> {
-        if account.homeserver != HomeserverState::Provisioned {
-            self.provision(user, account.homeserver).await?;
-        }
+    ) -> Result<(), HomeserverError> {
         // The homeserver may have been restored from a backup that is older than the account.
         match self.upsert(user, device).await? {
             Existence::Missing => {

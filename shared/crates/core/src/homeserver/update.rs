@@ -7,6 +7,9 @@ use crate::store::{StoreError, UpdateLease};
 
 /// How long a login or a registration waits for the homeserver.
 const REQUIRED_WITHIN: Duration = Duration::from_secs(4);
+/// How long a request that does not need the homeserver waits for it. The request waits at all so that an invalidated
+/// token is invalid at the homeserver, too, before the client gets its response.
+const CARRIED_OVER_WITHIN: Duration = Duration::from_secs(2);
 /// The time after which a rejected update is tried again.
 const RETRY_REJECTED: Duration = Duration::from_mins(15);
 /// The time after which a user is updated again if that was requested while another process had the lease. It must be
@@ -67,6 +70,16 @@ impl Update<'_> {
             Err(_) => self.leave(None).await,
         }
         result
+    }
+
+    /// Makes these calls and ends the update, or leaves it for later if they fail or take too long.
+    pub(super) async fn make_or_leave(self, calls: impl Future<Output = Result<(), UpdateError>>) {
+        let made = tokio::time::timeout(CARRIED_OVER_WITHIN, calls).await;
+        let made = made.unwrap_or_else(|_| Err(no_response()));
+        if let Err(error) = &made {
+            tracing::warn!(%error, "a change was not carried over to the homeserver; it will be tried again");
+        }
+        let _ = self.close(made).await;
     }
 
     /// Makes calls that the request cannot succeed without, with a timeout.

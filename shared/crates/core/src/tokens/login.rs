@@ -125,9 +125,10 @@ async fn log_in_at(
     save: impl Future<Output = Result<(), SaveDeviceError>>,
 ) -> Result<(), LoginError> {
     let update = homeserver.begin(user).await?;
-    let stored = match chosen {
-        true => app.store.find_device(user, &device.id).await,
-        false => Ok(None),
+    let stored = if chosen {
+        app.store.find_device(user, &device.id).await
+    } else {
+        Ok(None)
     };
     let stored = match stored {
         Ok(stored) => stored,
@@ -163,5 +164,5 @@ async fn log_in_at(
             tracing::warn!(%error, "the device of a failed login was not deleted");
         }
     }
-    Ok(update.close(added).await?)
+    Ok(update.close_login(user, added).await?)
 }

@@ -13,7 +13,7 @@ use aws_sdk_dynamodb::{
 
 use super::{
     Store, StoreError,
-    accounts::HomeserverState,
+    accounts::{AccountStatus, HomeserverState},
     dynamodb::{
         item::{Item, Row, number, text},
         keys::{self, MAIN},
@@ -142,26 +142,37 @@ impl Store {
         if self.delete_item(request).await?.is_written() {
             return Ok(());
         }
-        self.requeue_update(lease, again, None).await
+        self.release_update(lease, again, "REMOVE again, rejection", None)
+            .await
     }
 
     /// Ends the lease and makes the update due again at `due`. `rejection` is the response with which the homeserver
-    /// rejected it. One `UpdateItem` call on the condition that the lease is unchanged; a failed condition is not an
-    /// error.
+    /// rejected it. A requested update stays requested, because its change may not have been made yet. One `UpdateItem`
+    /// call on the condition that the lease is unchanged; a failed condition is not an error.
     pub async fn requeue_update(
         &self,
         lease: &UpdateLease,
         due: Timestamp,
         rejection: Option<&str>,
     ) -> Result<(), StoreError> {
-        let expression = match rejection {
-            Some(_) => {
-                "SET #status = :queued, due_at = :due_at, rejection = :rejection REMOVE again"
-            }
-            None => "SET #status = :queued, due_at = :due_at REMOVE again, rejection",
+        let change = match rejection {
+            Some(_) => ", rejection = :rejection",
+            None => "REMOVE rejection",
         };
+        self.release_update(lease, due, change, rejection).await
+    }
+
+    /// Ends the lease and makes the update due at `due`. `change` is the rest of the update expression.
+    async fn release_update(
+        &self,
+        lease: &UpdateLease,
+        due: Timestamp,
+        change: &str,
+        rejection: Option<&str>,
+    ) -> Result<(), StoreError> {
+        let expression = format!("SET #status = :queued, due_at = :due_at {change}");
         let mut request = self
-            .update_row(&lease.user, expression)
+            .update_row(&lease.user, &expression)
             .condition_expression("lease = :lease AND #status = :sending")
             .expression_attribute_values(":queued", text(QUEUED))
             .expression_attribute_values(":sending", text(SENDING))
@@ -198,7 +209,7 @@ impl Store {
     }
 
     /// Records the state of an account at the homeserver. One `UpdateItem` call on the condition that the account
-    /// exists and is in one of the states `from`. Returns `false` if the condition fails.
+    /// exists, is in one of the states `from` and is not deactivated. Returns `false` if the condition fails.
     pub async fn set_homeserver_state(
         &self,
         user: &Localpart,
@@ -213,7 +224,12 @@ impl Store {
             .table_name(&self.accounts)
             .set_key(Some(Item::under(keys::user(user), MAIN).build()))
             .update_expression("SET upstream = :to")
-            .condition_expression(format!("upstream IN ({})", names.join(", ")))
+            .condition_expression(format!(
+                "upstream IN ({}) AND #status <> :deactivated",
+                names.join(", ")
+            ))
+            .expression_attribute_names("#status", "status")
+            .expression_attribute_values(":deactivated", text(AccountStatus::Deactivated.as_str()))
             .expression_attribute_values(":to", text(to.as_str()));
         for (name, state) in names.into_iter().zip(from) {
             request = request.expression_attribute_values(name, text(state.as_str()));
