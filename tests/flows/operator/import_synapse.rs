@@ -9,7 +9,7 @@ mod token_ends;
 mod tokens;
 mod unchanged;
 
-use std::fs;
+use std::{fs, time::Duration};
 
 use rusqlite::Connection;
 use serde_json::{Value, json};
@@ -23,7 +23,9 @@ use crate::{
     flows::{
         operator::import::{BCRYPT, OSTRICH},
         support::{
-            account_helpers::{log_in, sign_up, try_login},
+            account_helpers::{
+                OTHER_PASSWORD, PASSWORD_PATH, log_in, password_of, sign_up, try_login, with_auth,
+            },
             synapse::{Synapse, findings},
             users,
         },
@@ -369,4 +371,27 @@ async fn a_database_that_cannot_be_read_is_an_error() {
     let other = TestServer::with(&[("GATEHOUSE_SERVER_NAME", "example.org")]).await;
     let refused = synapse.import(&other, &[]).await.unwrap_err().to_string();
     assert!(refused.contains("example.org"), "{refused}");
+}
+
+/// The list of accounts whose password Synapse does not have, for the return to Synapse: a login replaces the hash, but
+/// does not count as a new password.
+#[tokio::test]
+async fn a_password_that_was_set_since_the_import_is_shown() {
+    let synapse = Synapse::new();
+    for name in ["alice", "bob"] {
+        synapse.user(name, Some(BCRYPT));
+    }
+    let server = TestServer::new().await;
+    synapse.import_all(&server).await;
+    server.advance(Duration::from_hours(1));
+    let device = log_in(&server, "alice", OSTRICH).await;
+    let is_unchanged = async |name: &str| {
+        let shown = server.admin_run(&["users", "show", name]).await.unwrap();
+        shown["password"]["set"] == shown["imported"]
+    };
+    assert!(is_unchanged("alice").await && is_unchanged("bob").await);
+    let change = json!({ "new_password": OTHER_PASSWORD });
+    let change = with_auth(change, password_of("alice", OSTRICH, None));
+    device.post(&server, PASSWORD_PATH, &change).await.ok();
+    assert!(!is_unchanged("alice").await);
 }

@@ -126,7 +126,7 @@ pub const SETTINGS: &[Setting] = &[
     row(
         "GATEHOUSE_IMPORTED_PEPPER",
         None,
-        "The pepper of the server that users were imported from (`users import --peppered`). Needed until every imported user has logged in.",
+        "The pepper of the server that users were imported from (`import synapse`, `users import --peppered`). Needed until every imported user has logged in.",
     ),
     row(
         "GATEHOUSE_ARGON2",

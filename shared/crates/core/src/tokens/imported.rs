@@ -135,7 +135,7 @@ mod tests {
     use crate::{secrets::Secret, store::TokenDevice};
 
     /// Tokens that Synapse 1.163.2 has issued to `@alice:localhost`.
-    const ACCESS: &str = "syt_YWxpY2U_CRRstcdDaJUQHBLfmTOt_2qhNJI";
+    const ACCESS: &str = "syt_YWxpY2U_LdSmywIZXKqhuxLRdSNE_4ge0TO";
     const REFRESH: &str = "syr_YWxpY2U_XEbKzyiMiPAVSBYZcQbt_3w5Blz";
 
     fn parse(kind: TokenKind, text: &str) -> Option<Token> {
@@ -187,7 +187,7 @@ mod tests {
             signed("syt_YWxpY2U_abc_def"),
             signed("syt_!_abc"),
             "syt_".to_owned(),
-            "syt_YWxpY2U_CRRstcdDaJUQHBLfmTOt".to_owned(),
+            "syt_YWxpY2U_LdSmywIZXKqhuxLRdSNE".to_owned(),
             format!("{ACCESS}_"),
             format!("{ACCESS}0"),
         ] {
