@@ -174,7 +174,7 @@ fn a_missing_permission_is_named() {
     let endpoint = other_server(Some(denied));
     for (arguments, action) in [
         (&["users", "export", "alice"][..], "dynamodb:Query"),
-        (&["users", "lock", "alice"], "dynamodb:UpdateItem"),
+        (&["users", "lock", "alice"], "dynamodb:BatchGetItem"),
         (&["registration-tokens", "create"], "dynamodb:PutItem"),
         (&["doctor"], "dynamodb:DescribeTable"),
     ] {
