@@ -113,14 +113,9 @@ fn only_one_file_uses_the_lambda_runtime() {
 }
 
 #[test]
-fn only_four_files_use_the_http_client() {
+fn only_two_files_use_the_http_client() {
     let known: Vec<_> = mentions("aws_smithy_http_client").into_iter().collect();
-    let ours = [
-        "core/src/captcha.rs",
-        "core/src/homeserver_client.rs",
-        "core/src/id_server_client.rs",
-        "store/src/aws.rs",
-    ];
+    let ours = ["core/src/http_exchange.rs", "store/src/aws.rs"];
     assert_eq!(known, ours.map(|file| format!("shared/crates/{file}")));
 }
 

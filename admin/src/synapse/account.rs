@@ -9,7 +9,7 @@ use shared::{
     ids::Localpart,
     passwords::PasswordHash,
     secrets::KeyPurpose,
-    store::{AccountStatus, ImportedAccount},
+    store::{AccountStatus, HomeserverState, ImportedAccount},
     threepids::{Medium, ThreePid},
 };
 
@@ -93,7 +93,7 @@ impl Mapping {
                 status,
                 before_lock,
                 erased: is_deactivated && user.is_erased,
-                at_homeserver: true,
+                homeserver: HomeserverState::Provisioned,
                 password,
                 addresses,
                 devices: own_devices,

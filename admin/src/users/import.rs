@@ -23,7 +23,7 @@ use shared::{
     config::read_imported_pepper,
     passwords::PasswordHash,
     secrets::KeyPurpose,
-    store::{AccountStatus, ImportAccountError, ImportedAccount, StoreError},
+    store::{AccountStatus, HomeserverState, ImportAccountError, ImportedAccount, StoreError},
     threepids::Medium,
 };
 
@@ -182,7 +182,7 @@ impl Entry {
             },
             before_lock: None,
             erased: false,
-            at_homeserver: false,
+            homeserver: HomeserverState::NotProvisioned,
             password: user.password_hash.map(|phc| PasswordHash {
                 phc,
                 pepper: pepper.map(str::to_owned),

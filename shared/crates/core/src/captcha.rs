@@ -5,12 +5,8 @@
 
 use std::time::Duration;
 
-use aws_smithy_http_client::{
-    Connector,
-    tls::{Provider, rustls_provider::CryptoMode},
-};
 use aws_smithy_runtime_api::client::{
-    http::{HttpConnector, HttpConnectorSettings, SharedHttpConnector},
+    http::{HttpConnector, SharedHttpConnector},
     orchestrator::HttpRequest,
 };
 use aws_smithy_types::body::SdkBody;
@@ -83,15 +79,7 @@ struct Answer {
 
 /// Creates a connector for [`verify`]. This reads the root certificates, so it should be done once per process.
 pub fn connector() -> SharedHttpConnector {
-    let settings = HttpConnectorSettings::builder()
-        .connect_timeout(TIMEOUT)
-        .read_timeout(TIMEOUT)
-        .build();
-    let connector = Connector::builder()
-        .connector_settings(settings)
-        .tls_provider(Provider::Rustls(CryptoMode::Ring))
-        .build();
-    SharedHttpConnector::new(connector)
+    http_exchange::connector(TIMEOUT)
 }
 
 /// Verifies the response of a captcha widget with the provider. Never fails: errors are logged and return

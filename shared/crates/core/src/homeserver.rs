@@ -130,28 +130,18 @@ impl<'a> Homeserver<'a> {
         };
         let synchronised =
             tokio::time::timeout(RETRY_WITHIN, Box::pin(self.synchronise(user))).await;
-        match synchronised.unwrap_or_else(|_| Err(update::no_response())) {
-            Ok(()) => {
-                update.end().await?;
-                Ok(RetryOutcome::Done)
-            }
-            Err(UpdateError::Store(error)) => {
-                update.leave(None).await;
-                Err(error)
-            }
+        let synchronised = synchronised.unwrap_or_else(|_| Err(update::no_response()));
+        match update.close(synchronised).await {
+            Ok(()) => Ok(RetryOutcome::Done),
+            Err(UpdateError::Store(error)) => Err(error),
             Err(error @ UpdateError::Unavailable(_)) => {
                 tracing::warn!(%error, "an update of the homeserver failed; it will be tried again");
-                update.leave(None).await;
                 Ok(RetryOutcome::Unavailable)
             }
             // The user of the homeserver belongs to another person, so there is nothing to update.
-            Err(UpdateError::Foreign) => {
-                update.end().await?;
-                Ok(RetryOutcome::Rejected)
-            }
+            Err(UpdateError::Foreign) => Ok(RetryOutcome::Rejected),
             Err(error @ UpdateError::Rejected(_)) => {
                 tracing::error!(%error, "the homeserver rejected an update; it will be tried again");
-                update.leave(Some(&error.to_string())).await;
                 Ok(RetryOutcome::Rejected)
             }
         }

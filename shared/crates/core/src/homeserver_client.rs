@@ -5,12 +5,8 @@
 use std::time::Duration;
 
 use ::http::StatusCode;
-use aws_smithy_http_client::{
-    Connector,
-    tls::{Provider, rustls_provider::CryptoMode},
-};
 use aws_smithy_runtime_api::client::{
-    http::{HttpConnector, HttpConnectorSettings, SharedHttpConnector},
+    http::{HttpConnector, SharedHttpConnector},
     orchestrator::HttpRequest,
 };
 use aws_smithy_types::body::SdkBody;
@@ -126,16 +122,8 @@ impl Answer {
 impl Client {
     /// Creates the client without opening a connection.
     pub fn new(config: &HomeserverConfig) -> Self {
-        let settings = HttpConnectorSettings::builder()
-            .connect_timeout(TIMEOUT)
-            .read_timeout(TIMEOUT)
-            .build();
-        let connector = Connector::builder()
-            .connector_settings(settings)
-            .tls_provider(Provider::Rustls(CryptoMode::Ring))
-            .build();
         Self {
-            connector: SharedHttpConnector::new(connector),
+            connector: http_exchange::connector(TIMEOUT),
             config: config.clone(),
         }
     }

@@ -7,12 +7,8 @@ mod resolver;
 
 use std::time::Duration;
 
-use aws_smithy_http_client::{
-    Connector,
-    tls::{Provider, rustls_provider::CryptoMode},
-};
 use aws_smithy_runtime_api::client::{
-    http::{HttpConnector, HttpConnectorSettings, SharedHttpConnector},
+    http::{HttpConnector, SharedHttpConnector},
     orchestrator::HttpRequest,
 };
 use aws_smithy_types::body::SdkBody;
@@ -88,18 +84,9 @@ pub(crate) struct Call<'a> {
 
 impl Default for Client {
     fn default() -> Self {
-        let builder = || {
-            let settings = HttpConnectorSettings::builder()
-                .connect_timeout(TIMEOUT)
-                .read_timeout(TIMEOUT)
-                .build();
-            Connector::builder()
-                .connector_settings(settings)
-                .tls_provider(Provider::Rustls(CryptoMode::Ring))
-        };
         Self {
-            public: SharedHttpConnector::new(builder().build_with_resolver(PublicResolver)),
-            anywhere: SharedHttpConnector::new(builder().build()),
+            public: http_exchange::connector_with_resolver(TIMEOUT, PublicResolver),
+            anywhere: http_exchange::connector(TIMEOUT),
         }
     }
 }

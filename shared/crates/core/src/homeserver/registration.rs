@@ -4,7 +4,7 @@ use super::{AddedDevice, Homeserver, Update, UpdateError};
 use crate::{
     accounts::{ChangeAccountError, Deactivation, NewAccount},
     app::App,
-    homeserver_client::{Existence, HomeserverError},
+    homeserver_client::HomeserverError,
     ids::Localpart,
     outbox::NewMessage,
     store::{AccountStatus, HomeserverState},
@@ -66,36 +66,23 @@ pub async fn complete_registration(app: &App, user: &Localpart) -> Result<bool, 
         return Ok(true);
     }
     let update = homeserver.begin(user).await?;
-    match update.require(update.homeserver.synchronise(user)).await {
-        Ok(()) => {
-            update.end().await?;
-            Ok(true)
-        }
-        Err(UpdateError::Foreign) => {
-            update.end().await?;
-            Ok(false)
-        }
-        Err(error) => {
-            update.leave(None).await;
-            Err(error)
-        }
+    let synchronised = update.require(homeserver.synchronise(user)).await;
+    match update.close(synchronised).await {
+        Ok(()) => Ok(true),
+        Err(UpdateError::Foreign) => Ok(false),
+        Err(error) => Err(error),
     }
 }
 
 impl Homeserver<'_> {
     async fn create_new_user(self, account: &NewAccount) -> Result<(), UpdateError> {
         let user = &account.localpart;
-        let from = [HomeserverState::Provisioning];
-        if self.client.create_user(user).await? != Existence::Created {
-            let foreign = self
-                .store
-                .set_homeserver_state(user, &from, HomeserverState::Foreign);
-            foreign.await?;
-            return Err(UpdateError::Foreign);
-        }
-        let provisioned =
-            self.store
-                .set_homeserver_state(user, &from, HomeserverState::Provisioned);
+        self.create_claimed(user).await?;
+        let provisioned = self.store.set_homeserver_state(
+            user,
+            &[HomeserverState::Provisioning],
+            HomeserverState::Provisioned,
+        );
         let (recorded, completed) = tokio::join!(provisioned, self.complete_user(account));
         recorded?;
         Ok(completed?)

@@ -72,35 +72,39 @@ impl Homeserver<'_> {
         user: &Localpart,
         state: HomeserverState,
     ) -> Result<(), UpdateError> {
-        let claimed_now = match state {
+        match state {
             HomeserverState::Provisioned => return Ok(()),
-            HomeserverState::Provisioning => false,
+            HomeserverState::Provisioning => {
+                self.client.create_user(user).await?;
+            }
             HomeserverState::NotProvisioned | HomeserverState::Foreign => {
                 if self.client.availability(user).await? != NameAvailability::Free {
                     return Err(UpdateError::Foreign);
                 }
                 self.set_state(user, state, HomeserverState::Provisioning)
                     .await?;
-                true
+                self.create_claimed(user).await?;
             }
-        };
-        let existence = self.client.create_user(user).await?;
-        if claimed_now && existence != Existence::Created {
-            self.set_state(
-                user,
-                HomeserverState::Provisioning,
-                HomeserverState::Foreign,
-            )
-            .await?;
-            return Err(UpdateError::Foreign);
         }
         self.set_state(
             user,
             HomeserverState::Provisioning,
             HomeserverState::Provisioned,
         )
-        .await?;
-        Ok(())
+        .await
+    }
+
+    /// Creates a user whose name this process has just claimed. If the user exists already, it belongs to another
+    /// person.
+    pub(super) async fn create_claimed(self, user: &Localpart) -> Result<(), UpdateError> {
+        if self.client.create_user(user).await? == Existence::Created {
+            return Ok(());
+        }
+        let from = [HomeserverState::Provisioning];
+        self.store
+            .set_homeserver_state(user, &from, HomeserverState::Foreign)
+            .await?;
+        Err(UpdateError::Foreign)
     }
 
     async fn set_state(

@@ -6,28 +6,20 @@
 //! another. The rows have a separate partition of the index `due`, so that messages do not wait for a homeserver that
 //! does not respond. They do not expire.
 
-use aws_sdk_dynamodb::{
-    operation::update_item::builders::UpdateItemFluentBuilder,
-    types::{ReturnValue, ReturnValuesOnConditionCheckFailure},
-};
-
 use super::{
     Store, StoreError,
     accounts::{AccountStatus, HomeserverState},
     dynamodb::{
         item::{Item, Row, number, text},
         keys::{self, MAIN},
-        write::{ConditionalWrite, has_text},
     },
-    outbox::{DueMessages, DuePage},
+    outbox::{DueMessages, DuePage, QUEUED, SENDING},
 };
 use crate::{clock::Timestamp, ids::Localpart};
 
 /// The value of the partition key of the index.
 const DUE: &str = "homeserver";
 const CONTENT: &str = "homeserver";
-const QUEUED: &str = "queued";
-const SENDING: &str = "sending";
 /// The prefix of the keys of these rows.
 const PREFIX: &str = "homeserver#";
 
@@ -69,8 +61,8 @@ impl Store {
     ) -> Result<Option<UpdateLease>, StoreError> {
         let lease = self.rng.base64::<12>();
         let request = self
-            .update_row(
-                user,
+            .update_message(
+                &id(user),
                 "SET #schema = :one, content = :content, created = if_not_exists(created, :now), \
                  attempts = if_not_exists(attempts, :zero) + :one, #status = :sending, lease = :lease, \
                  due = :due, due_at = :ends",
@@ -85,15 +77,8 @@ impl Store {
             .expression_attribute_values(":lease", text(&lease))
             .expression_attribute_values(":due", text(DUE))
             .expression_attribute_values(":ends", number(ends.0))
-            .expression_attribute_values(":now", number(now.0))
-            .return_values(ReturnValue::AllNew);
-        let item = match self.update_item(request).await? {
-            ConditionalWrite::Written(output) => output.attributes,
-            // The item has this lease if an earlier attempt of this call wrote it and the response was lost.
-            ConditionalWrite::ConditionFailed(item) => {
-                item.filter(|item| has_text(item, "lease", &lease))
-            }
-        };
+            .expression_attribute_values(":now", number(now.0));
+        let item = self.take_lease(request, &lease).await?;
         let Some(row) = item.map(Row::new) else {
             return Ok(None);
         };
@@ -108,8 +93,8 @@ impl Store {
     /// row is due again after that process has ended its update. One `UpdateItem` call, without a condition.
     pub async fn request_update(&self, user: &Localpart, now: Timestamp) -> Result<(), StoreError> {
         let request = self
-            .update_row(
-                user,
+            .update_message(
+                &id(user),
                 "SET #schema = :one, content = :content, created = if_not_exists(created, :now), \
                  attempts = if_not_exists(attempts, :one), #status = if_not_exists(#status, :queued), \
                  due = :due, due_at = if_not_exists(due_at, :now), again = :one",
@@ -172,7 +157,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         let expression = format!("SET #status = :queued, due_at = :due_at {change}");
         let mut request = self
-            .update_row(&lease.user, &expression)
+            .update_message(&id(&lease.user), &expression)
             .condition_expression("lease = :lease AND #status = :sending")
             .expression_attribute_values(":queued", text(QUEUED))
             .expression_attribute_values(":sending", text(SENDING))
@@ -235,16 +220,6 @@ impl Store {
             request = request.expression_attribute_values(name, text(state.as_str()));
         }
         Ok(self.update_item(request).await?.is_written())
-    }
-
-    fn update_row(&self, user: &Localpart, expression: &str) -> UpdateItemFluentBuilder {
-        self.client
-            .update_item()
-            .table_name(&self.outbox)
-            .set_key(Some(Item::at(id(user)).build()))
-            .update_expression(expression)
-            .expression_attribute_names("#status", "status")
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
     }
 }
 

@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::types::{TransactWriteItem, Update};
 
 use super::{
     AccountKind, AccountStatus, NextPair, Store, StoreError,
-    accounts::FIRST_EPOCH,
+    accounts::{FIRST_EPOCH, HomeserverState},
     devices::NEXT,
     dynamodb::{
         expression::UpdateExpression,
@@ -49,7 +49,7 @@ pub struct ImportedAccount {
     /// Whether the user of a deactivated account requested erasure.
     pub erased: bool,
     /// Whether the homeserver has the account already.
-    pub at_homeserver: bool,
+    pub homeserver: HomeserverState,
     /// The hash of its password, if it has a password.
     pub password: Option<PasswordHash>,
     /// Its 3PIDs, with the time of validation of each.
@@ -241,7 +241,7 @@ impl Store {
         let pk = keys::user(&new.localpart);
         let devices = new.devices.get(devices).unwrap_or_default();
         let rows = devices.iter().flat_map(|device| {
-            let own = device_item(&pk, device, upstream(new), now);
+            let own = device_item(&pk, device, new.homeserver, now);
             let tokens = device.token_hashes().map(|hash| {
                 Item::under(&pk, keys::imported_token(hash))
                     .number("schema", 1)
@@ -282,7 +282,7 @@ fn imported_item(new: &ImportedAccount, first: usize, now: Timestamp) -> Item {
         .text("import", &new.marker)
         .number_if("deactivated", is_deactivated.then_some(now.0))
         .number_if("erased", new.erased.then_some(now.0))
-        .text("upstream", upstream(new));
+        .text("upstream", new.homeserver.as_str());
     if is_complete {
         item
     } else {
@@ -290,7 +290,12 @@ fn imported_item(new: &ImportedAccount, first: usize, now: Timestamp) -> Item {
     }
 }
 
-fn device_item(pk: &str, device: &ImportedDevice, upstream: &str, now: Timestamp) -> Item {
+fn device_item(
+    pk: &str,
+    device: &ImportedDevice,
+    homeserver: HomeserverState,
+    now: Timestamp,
+) -> Item {
     let hash = |hash: &TokenHash| hash.0.clone();
     let access = device.access_hash.as_ref().map(hash);
     let next = device.next.as_ref();
@@ -309,15 +314,7 @@ fn device_item(pk: &str, device: &ImportedDevice, upstream: &str, now: Timestamp
         .bytes_if(NEXT[3], next.map(|next| next.answer.clone()))
         .text_if("display_name", device.display_name.as_deref())
         .number("issued_at", now.0)
-        .text("upstream", upstream)
-}
-
-const fn upstream(new: &ImportedAccount) -> &'static str {
-    if new.at_homeserver {
-        "provisioned"
-    } else {
-        "none"
-    }
+        .text("upstream", homeserver.as_str())
 }
 
 fn device_count(count: usize) -> aws_sdk_dynamodb::types::AttributeValue {

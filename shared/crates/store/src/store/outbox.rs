@@ -14,7 +14,7 @@ use aws_sdk_dynamodb::{
 use super::{
     Store, StoreError,
     dynamodb::{
-        item::{Item, Row, number, text},
+        item::{Item, Map, Row, number, text},
         keys::PK,
         transaction::put,
         write::{ConditionalWrite, has_text},
@@ -32,8 +32,8 @@ use crate::{
 const KEEP_MS: i64 = 72 * 60 * 60 * 1000;
 /// The name of the index of due messages, and the value of its partition key.
 const DUE: &str = "due";
-const QUEUED: &str = "queued";
-const SENDING: &str = "sending";
+pub(super) const QUEUED: &str = "queued";
+pub(super) const SENDING: &str = "sending";
 const VALIDATION: &str = "validation";
 const NOTICE: &str = "notice";
 const PURGE: &str = "purge";
@@ -121,15 +121,8 @@ impl Store {
             .expression_attribute_values(":one", number(1))
             .expression_attribute_values(":lease", text(&lease))
             .expression_attribute_values(":ends", number(ends.0))
-            .expression_attribute_values(":now", number(now.0))
-            .return_values(ReturnValue::AllNew);
-        let item = match self.update_item(request).await? {
-            ConditionalWrite::Written(output) => output.attributes,
-            // The item has this lease if an earlier attempt of this call wrote it and the response was lost.
-            ConditionalWrite::ConditionFailed(item) => {
-                item.filter(|item| has_text(item, "lease", &lease))
-            }
-        };
+            .expression_attribute_values(":now", number(now.0));
+        let item = self.take_lease(request, &lease).await?;
         item.map(|item| read(&Row::new(item))).transpose()
     }
 
@@ -232,7 +225,24 @@ impl Store {
         Ok(ended.is_written_as("lease", &leased.lease))
     }
 
-    fn update_message(&self, id: &str, expression: &str) -> UpdateItemFluentBuilder {
+    /// Makes an update that sets `lease`. Returns the updated row, or `None` if the condition fails.
+    pub(super) async fn take_lease(
+        &self,
+        request: UpdateItemFluentBuilder,
+        lease: &str,
+    ) -> Result<Option<Map>, StoreError> {
+        let request = request.return_values(ReturnValue::AllNew);
+        Ok(match self.update_item(request).await? {
+            ConditionalWrite::Written(output) => output.attributes,
+            // The item has this lease if an earlier attempt of this call wrote it and the response was lost.
+            ConditionalWrite::ConditionFailed(item) => {
+                item.filter(|item| has_text(item, "lease", lease))
+            }
+        })
+    }
+
+    /// An update of a row. If its condition fails, the response contains the row.
+    pub(super) fn update_message(&self, id: &str, expression: &str) -> UpdateItemFluentBuilder {
         self.client
             .update_item()
             .table_name(&self.outbox)
