@@ -250,8 +250,10 @@ async fn hs_10_the_name_of_an_upgraded_guest_is_checked() {
     assert_eq!(homeserver.user("alice"), before);
     assert_eq!(pending(&server), 0);
     homeserver.remove("alice");
-    server.register(&body).await.ok();
-    assert_eq!(homeserver.devices("alice").len(), 1);
+    let user = Device::of(&server.register(&body).await.ok());
+    assert_eq!(homeserver.devices("alice"), [user.id]);
+    let second = log_in(&server, "alice", PASSWORD).await;
+    assert!(homeserver.devices("alice").contains(&second.id));
 }
 
 /// The operator cannot give a user of the homeserver to an account that has ended, whose deactivation would follow.

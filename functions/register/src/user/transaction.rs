@@ -12,7 +12,7 @@ use shared::{
     ids::Localpart,
     metrics::{self, Metric},
     passwords::PasswordHash,
-    store::{AccountKind, HomeserverState},
+    store::{AccountKind, HomeserverState, StoreError},
     threepids::Medium,
     tokens::Login,
     uia::request::{FinalAttempt, FinalTransaction, OperationError},
@@ -116,23 +116,20 @@ impl AccountCreation<'_> {
         if self.is_new_name && matches!(self.name, Name::Chosen(_)) {
             return Ok(Some(update));
         }
-        match homeserver::check_name(app, localpart).await {
-            Ok(()) => Ok(Some(update)),
+        let error = match homeserver::check_name(app, localpart).await {
+            Ok(()) => return Ok(Some(update)),
+            // The next attempt draws another name.
+            Err(HomeserverNameError::Name(_)) if is_generated => OperationError::Conflict,
             // A concurrent duplicate of this request may have created the user. The transaction detects this.
-            Err(HomeserverNameError::Name(_))
-                if !is_generated && has_user(app, localpart).await? =>
-            {
-                Ok(Some(update))
-            }
-            Err(error) => {
-                update.cancel().await;
-                match error {
-                    // The next attempt draws another name.
-                    HomeserverNameError::Name(_) if is_generated => Err(OperationError::Conflict),
-                    error => Err(refused(error)),
-                }
-            }
-        }
+            Err(error @ HomeserverNameError::Name(_)) => match has_user(app, localpart).await {
+                Ok(true) => return Ok(Some(update)),
+                Ok(false) => refused(error),
+                Err(error) => OperationError::Store(error),
+            },
+            Err(error) => refused(error),
+        };
+        update.cancel().await;
+        Err(error)
     }
 
     /// The response, with a new device unless the client inhibits the login (REG-20).
@@ -182,9 +179,8 @@ impl AccountCreation<'_> {
 }
 
 /// Whether a user has the name. The guest that the request upgrades is none.
-async fn has_user(app: &App, localpart: &Localpart) -> Result<bool, OperationError> {
-    let found = app.store.find_account(localpart).await;
-    let found = found.map_err(OperationError::Store)?;
+async fn has_user(app: &App, localpart: &Localpart) -> Result<bool, StoreError> {
+    let found = app.store.find_account(localpart).await?;
     Ok(found.is_some_and(|account| account.kind == AccountKind::User))
 }
 

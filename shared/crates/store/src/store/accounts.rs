@@ -301,7 +301,7 @@ impl Store {
                     .table_name(&self.accounts)
                     .set_key(Some(key.build()))
                     .update_expression(
-                        "SET kind = :user, epoch = :next, upgraded = :now \
+                        "SET kind = :user, epoch = :next, upgraded = :now, upstream = :upstream \
                          REMOVE spared_device, spared_epoch",
                     )
                     .condition_expression("kind = :guest AND epoch = :epoch AND #status = :active")
@@ -311,6 +311,7 @@ impl Store {
                     .expression_attribute_values(":guest", text(AccountKind::Guest.as_str()))
                     .expression_attribute_values(":epoch", number(epoch))
                     .expression_attribute_values(":next", number(epoch + 1))
+                    .expression_attribute_values(":upstream", text(new.homeserver.as_str()))
                     .expression_attribute_values(":now", number(new.created.0));
                 transact_update(update)
             }
