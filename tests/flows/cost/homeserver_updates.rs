@@ -4,11 +4,10 @@ use serde_json::json;
 use test_support::{PASSWORD, PREFIXES};
 
 use crate::{
-    api::support::post_as,
+    api::support::{dummy_registration, post_as},
     flows::{
         cost::CostTable,
         support::{
-            DUMMY,
             account_helpers::{DEACTIVATE_PATH, Device, LOGIN, login_of, password_of, with_auth},
             homeserver::Homeserver,
         },
@@ -39,7 +38,7 @@ async fn operations_with_a_homeserver() {
         .await
         .ok();
     called("available");
-    let body = json!({ "username": "alice", "password": PASSWORD, "auth": { "type": DUMMY } });
+    let body = dummy_registration("alice");
     let alice = costs
         .measure("registration", &server, server.register(&body))
         .await;

@@ -1,20 +1,18 @@
 //! Changes that the homeserver gets before the client gets its response (HS-14, HS-17).
 
 use serde_json::json;
-use test_support::{PASSWORD, PREFIXES, TestServer};
+use test_support::{PASSWORD, TestServer};
 
-use crate::{
-    api::support::post_as,
-    flows::{
-        homeserver::pending,
-        support::{
-            account_helpers::{
-                ADDRESSES, DEACTIVATE_PATH, DELETE_DEVICES_PATH, Device, OTHER_PASSWORD,
-                PASSWORD_PATH, log_in, password_of, sign_up, sign_up_with, with_auth,
-            },
-            homeserver::Homeserver,
-            threepid_helpers::EMAIL,
+use crate::flows::{
+    homeserver::pending,
+    purge::log_out_everywhere,
+    support::{
+        account_helpers::{
+            ADDRESSES, DEACTIVATE_PATH, DELETE_DEVICES_PATH, Device, OTHER_PASSWORD, PASSWORD_PATH,
+            log_in, password_of, sign_up, sign_up_with, with_auth,
         },
+        homeserver::Homeserver,
+        threepid_helpers::EMAIL,
     },
 };
 
@@ -36,24 +34,10 @@ async fn hs_14_a_logout_deletes_the_device() {
     let first = sign_up(&server, "alice").await;
     let second = log_in(&server, "alice", PASSWORD).await;
     homeserver.take_calls();
-    post_as(
-        &server,
-        &first.token,
-        "/_matrix/client/v3/logout",
-        &json!({}),
-    )
-    .await
-    .ok();
+    first.log_out(&server).await;
     assert_eq!(homeserver.take_calls(), ["delete_device alice"]);
-    assert_eq!(homeserver.devices("alice"), [second.id]);
-    post_as(
-        &server,
-        &second.token,
-        "/_matrix/client/v3/logout/all",
-        &json!({}),
-    )
-    .await
-    .ok();
+    assert_eq!(homeserver.devices("alice"), [second.id.as_str()]);
+    log_out_everywhere(&server, &second).await;
     assert_eq!(homeserver.take_calls(), ["sync_devices alice"]);
     assert_eq!(homeserver.devices("alice"), [""; 0]);
     assert_eq!(pending(&server), 0);
@@ -87,11 +71,7 @@ async fn hs_17_a_display_name_is_set_at_the_homeserver() {
     let (homeserver, server) = Homeserver::with_server(&[]).await;
     let device = sign_up(&server, "alice").await;
     homeserver.take_calls();
-    let path = format!("{}/devices/{}", PREFIXES[1], device.id);
-    let request =
-        http::Request::put(path).header("authorization", format!("Bearer {}", device.token));
-    let body = json!({ "display_name": "Phone" }).to_string().into_bytes();
-    server.send(request.body(body).unwrap()).await.ok();
+    device.rename(&server, "Phone").await;
     assert_eq!(
         homeserver.take_calls(),
         ["update_device_display_name alice"]
@@ -169,13 +149,6 @@ async fn hs_17_email_address_changes_are_carried_over() {
 async fn hs_14_accounts_that_the_homeserver_does_not_have_are_skipped() {
     let server = TestServer::new().await;
     let device = sign_up(&server, "alice").await;
-    post_as(
-        &server,
-        &device.token,
-        "/_matrix/client/v3/logout",
-        &json!({}),
-    )
-    .await
-    .ok();
+    device.log_out(&server).await;
     assert_eq!(pending(&server), 0);
 }

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use test_support::{PASSWORD, PREFIXES, TestServer};
+use test_support::{PASSWORD, TestServer};
 
 use crate::{
     api::support::post_as,
     flows::{
         homeserver::{assert_unavailable, pending},
+        purge::log_out_everywhere,
         support::{
             account_helpers::{
                 ADDRESSES, DEACTIVATE_PATH, DELETE_DEVICES_PATH, Device, LOGIN, OTHER_PASSWORD,
@@ -46,21 +47,10 @@ async fn hs_15_every_change_is_carried_over_later() {
         let second = log_in(&server, "alice", PASSWORD).await;
         let third = log_in(&server, "alice", PASSWORD).await;
         homeserver.set_misbehaviour(Some(outage));
-        post_as(
-            &server,
-            &second.token,
-            "/_matrix/client/v3/logout",
-            &json!({}),
-        )
-        .await
-        .ok();
+        second.log_out(&server).await;
         let device = json!({ "devices": [third.id] });
         protected(&server, &first, DELETE_DEVICES_PATH, device).await;
-        let path = format!("{}/devices/{}", PREFIXES[1], first.id);
-        let request =
-            http::Request::put(path).header("authorization", format!("Bearer {}", first.token));
-        let body = json!({ "display_name": "Phone" }).to_string().into_bytes();
-        server.send(request.body(body).unwrap()).await.ok();
+        first.rename(&server, "Phone").await;
         let address = json!({ "medium": "email", "address": "alice@example.org" });
         first
             .post(&server, "/_matrix/client/v3/account/3pid/delete", &address)
@@ -103,14 +93,7 @@ async fn hs_15_logout_all_and_a_password_change_are_carried_over_later() {
     assert_eq!(homeserver.devices("alice"), [first.id]);
     let second = log_in(&server, "alice", OTHER_PASSWORD).await;
     homeserver.set_misbehaviour(Some(Misbehaviour::Down));
-    post_as(
-        &server,
-        &second.token,
-        "/_matrix/client/v3/logout/all",
-        &json!({}),
-    )
-    .await
-    .ok();
+    log_out_everywhere(&server, &second).await;
     homeserver.set_misbehaviour(None);
     after_a_minute(&server).await;
     assert_eq!(homeserver.devices("alice"), [""; 0]);
@@ -123,14 +106,7 @@ async fn hs_16_a_deactivation_is_the_last_change() {
         let first = sign_up(&server, "alice").await;
         let second = log_in(&server, "alice", PASSWORD).await;
         homeserver.set_misbehaviour(Some(outage));
-        post_as(
-            &server,
-            &second.token,
-            "/_matrix/client/v3/logout",
-            &json!({}),
-        )
-        .await
-        .ok();
+        second.log_out(&server).await;
         protected(&server, &first, DEACTIVATE_PATH, json!({ "erase": true })).await;
         server.deliver().await;
         after_a_minute(&server).await;
@@ -151,14 +127,7 @@ async fn hs_15_a_login_carries_over_earlier_changes() {
     let (homeserver, server) = Homeserver::with_server(&[]).await;
     let first = sign_up(&server, "alice").await;
     homeserver.set_misbehaviour(Some(Misbehaviour::Down));
-    post_as(
-        &server,
-        &first.token,
-        "/_matrix/client/v3/logout",
-        &json!({}),
-    )
-    .await
-    .ok();
+    first.log_out(&server).await;
     homeserver.set_misbehaviour(None);
     let second = log_in(&server, "alice", PASSWORD).await;
     assert_eq!(homeserver.devices("alice"), [second.id]);
@@ -207,14 +176,7 @@ async fn hs_15_an_update_is_pending_until_it_is_made() {
     let (homeserver, server) = Homeserver::with_server(&[]).await;
     let first = sign_up(&server, "alice").await;
     homeserver.set_misbehaviour(Some(Misbehaviour::Down));
-    post_as(
-        &server,
-        &first.token,
-        "/_matrix/client/v3/logout",
-        &json!({}),
-    )
-    .await
-    .ok();
+    first.log_out(&server).await;
     server.advance(Duration::from_hours(30 * 24));
     homeserver.set_misbehaviour(None);
     server.run_schedule().await;

@@ -12,14 +12,13 @@ use shared::{
     secrets::Secret,
     store::StoreError,
 };
-use test_support::{PASSWORD, PREFIXES, TestServer};
+use test_support::{PASSWORD, TestServer};
 
 use crate::{
-    api::support::{WHOAMI, add_appservice, post_as},
+    api::support::{WHOAMI, add_appservice, dummy_registration, post_as},
     flows::{
         homeserver::{pending, set_homeserver_state},
         support::{
-            DUMMY,
             account_helpers::{
                 ADDRESSES, DELETE_DEVICES_PATH, Device, LOGIN, log_in, login_of, sign_up,
                 sign_up_with, try_login,
@@ -226,11 +225,7 @@ async fn hs_17_a_display_name_has_no_nul_there() {
     let device = Device::of(&server.post(LOGIN, &body).await.ok());
     let name = || homeserver.user("alice").unwrap().devices[&device.id].clone();
     assert_eq!(name(), "Phone");
-    let path = format!("{}/devices/{}", PREFIXES[1], device.id);
-    let request =
-        http::Request::put(path).header("authorization", format!("Bearer {}", device.token));
-    let body = json!({ "display_name": "De\0sk" }).to_string().into_bytes();
-    server.send(request.body(body).unwrap()).await.ok();
+    device.rename(&server, "De\0sk").await;
     assert_eq!(name(), "Desk");
 }
 
@@ -242,8 +237,7 @@ async fn hs_10_the_name_of_an_upgraded_guest_is_checked() {
     set_homeserver_state(&server, "alice", "none");
     set_kind(&server, "alice", "guest");
     let before = homeserver.user("alice");
-    let mut body: Value =
-        json!({ "username": "alice", "password": PASSWORD, "auth": { "type": DUMMY } });
+    let mut body: Value = dummy_registration("alice");
     body["guest_access_token"] = guest.token.clone().into();
     server.register(&body).await.error(400, "M_USER_IN_USE");
     server.get_as(&guest.token, WHOAMI).await.ok();
@@ -261,7 +255,7 @@ async fn hs_10_the_name_of_an_upgraded_guest_is_checked() {
 async fn hs_12_a_deactivated_account_adopts_nobody() {
     let (homeserver, server) = Homeserver::with_server(&[]).await;
     homeserver.create_foreign_after_check("alice");
-    let body = json!({ "username": "alice", "password": PASSWORD, "auth": { "type": DUMMY } });
+    let body = dummy_registration("alice");
     server.register(&body).await.error(400, "M_USER_IN_USE");
     let foreign = homeserver.user("alice");
     let adopt = ["homeserver", "adopt", "alice", "--yes"];

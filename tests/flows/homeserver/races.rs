@@ -7,7 +7,7 @@ use serde_json::json;
 use test_support::{PASSWORD, PREFIXES, TestServer};
 
 use crate::{
-    api::support::post_as,
+    api::support::{dummy_registration, post_as},
     flows::{
         homeserver::pending,
         support::{
@@ -48,7 +48,7 @@ async fn hs_11_fifty_parallel_registrations_are_usable() {
 async fn hs_12_one_of_many_registrations_gets_the_name() {
     let (homeserver, server) = Homeserver::with_server(&[]).await;
     homeserver.set_delay(Duration::from_millis(5));
-    let body = json!({ "username": "alice", "password": PASSWORD, "auth": { "type": DUMMY } });
+    let body = dummy_registration("alice");
     let replies = join_all((0..12).map(|_| server.register(&body))).await;
     let (won, lost): (Vec<_>, Vec<_>) = replies.iter().partition(|reply| reply.status == 200);
     assert_eq!(won.len(), 1);

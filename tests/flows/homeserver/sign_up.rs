@@ -4,7 +4,7 @@ use serde_json::json;
 use test_support::{PASSWORD, PREFIXES};
 
 use crate::{
-    api::support::{WHOAMI, homeserver::set_homeserver_state, post_as},
+    api::support::{WHOAMI, dummy_registration, homeserver::set_homeserver_state, post_as},
     flows::{
         homeserver::{assert_unavailable, pending},
         support::{
@@ -52,7 +52,7 @@ async fn hs_11_a_registration_creates_user_and_device() {
 #[tokio::test]
 async fn hs_11_a_registration_without_login_creates_the_user() {
     let (homeserver, server) = Homeserver::with_server(&[]).await;
-    let mut body = json!({ "username": "alice", "password": PASSWORD, "auth": { "type": DUMMY } });
+    let mut body = dummy_registration("alice");
     body["inhibit_login"] = true.into();
     server.register(&body).await.ok();
     let calls = ["is_localpart_available alice", "provision_user alice"];
@@ -97,8 +97,7 @@ async fn hs_10_a_name_of_the_homeserver_is_not_available() {
         .register(&registration("bridge_7"))
         .await
         .error(400, "M_EXCLUSIVE");
-    let one_request =
-        json!({ "username": "alice", "password": PASSWORD, "auth": { "type": DUMMY } });
+    let one_request = dummy_registration("alice");
     server
         .register(&one_request)
         .await
@@ -140,8 +139,7 @@ async fn hs_10_while_the_homeserver_is_down_no_name_is_available() {
 async fn hs_12_an_account_of_the_homeserver_is_never_taken_over() {
     let (homeserver, server) = Homeserver::with_server(&ADDRESSES).await;
     homeserver.create_foreign_after_check("alice");
-    let one_request =
-        json!({ "username": "alice", "password": PASSWORD, "auth": { "type": DUMMY } });
+    let one_request = dummy_registration("alice");
     server
         .register(&one_request)
         .await
@@ -267,14 +265,7 @@ async fn hs_13_a_login_fails_while_the_homeserver_is_down() {
         let list = format!("{}/devices", PREFIXES[1]);
         let devices = server.get_as(&device.token, &list).await.ok();
         assert_eq!(devices["devices"].as_array().unwrap().len(), 2);
-        post_as(
-            &server,
-            &device.token,
-            "/_matrix/client/v3/logout",
-            &json!({}),
-        )
-        .await
-        .ok();
+        device.log_out(&server).await;
         assert_eq!(pending(&server), 0);
     }
     homeserver.assert_no_violations();

@@ -12,7 +12,7 @@ use crate::{
         account_threepids::{
             ADD, ALICE, BOB, LIST, add, remove, user_token, validated_credentials, with_password,
         },
-        support::post_as,
+        support::{dummy_registration, post_as},
     },
     flows::{
         homeserver::{interrupt, pending},
@@ -127,7 +127,7 @@ async fn registrations(homeserver: &Homeserver, server: &TestServer) {
         server.register(&stage(DUMMY, &session)).await.ok();
     }
     homeserver.create_foreign_after_check("dave");
-    let body = json!({ "username": "dave", "password": PASSWORD, "auth": { "type": DUMMY } });
+    let body = dummy_registration("dave");
     assert_eq!(server.register(&body).await.status, 400);
     interrupt(server, "carol");
     homeserver.set_misbehaviour(Some(Misbehaviour::Down));

@@ -5,8 +5,9 @@
     reason = "a failed expectation must fail the test, in helper functions too"
 )]
 
+use http::Request;
 use serde_json::{Value, json};
-use test_support::{PASSWORD, Reply, TestServer};
+use test_support::{PASSWORD, PREFIXES, Reply, TestServer};
 
 use crate::{
     api::support::{WHOAMI, post_as},
@@ -55,6 +56,21 @@ impl Device {
     /// Sends a `POST` request with the token of the device.
     pub(crate) async fn post(&self, server: &TestServer, path: &str, body: &Value) -> Reply {
         post_as(server, &self.token, path, body).await
+    }
+
+    /// Logs the device out.
+    pub(crate) async fn log_out(&self, server: &TestServer) {
+        let path = format!("{}/logout", PREFIXES[1]);
+        self.post(server, &path, &json!({})).await.ok();
+    }
+
+    /// Changes the display name of the device.
+    pub(crate) async fn rename(&self, server: &TestServer, name: &str) {
+        let path = format!("{}/devices/{}", PREFIXES[1], self.id);
+        let bearer = format!("Bearer {}", self.token);
+        let request = Request::put(path).header("authorization", bearer);
+        let body = json!({ "display_name": name }).to_string().into_bytes();
+        server.send(request.body(body).unwrap()).await.ok();
     }
 
     /// Whether the access token of the device is valid.
