@@ -9,7 +9,7 @@ NEW_PASSWORD = "ostrich lamp 8 quarrel"
 
 
 def use_gatehouse(gatehouse, synapse, population):
-    """Changes a password and makes an account at Gatehouse. Returns the login of each user that Gatehouse has issued."""
+    """Changes a password and makes an account at Gatehouse. Returns logins of Gatehouse by user."""
     name = "user1"
     old = gatehouse.login(name, population.password(name))[1]
     identifier = {"type": "m.id.user", "user": name}

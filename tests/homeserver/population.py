@@ -54,7 +54,7 @@ class Population:
         return devices
 
     def sample(self, remainder=0):
-        """The sampled users. With the remainder 1, users of whom each has one device."""
+        """The sampled users. With the remainder 1, users that have one device each."""
         return [f"user{number}" for number in range(remainder, self.size, SAMPLE)]
 
     def token(self, name):
