@@ -17,6 +17,7 @@ pub mod devices;
 pub mod error;
 pub mod http;
 pub mod lambda;
+pub mod oauth_http;
 pub mod pages;
 pub mod request_token;
 pub mod threepid_creds;

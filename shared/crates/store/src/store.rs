@@ -23,6 +23,7 @@ mod identity_bindings;
 mod imports;
 mod limits;
 mod moderation;
+mod oauth_clients;
 mod outbox;
 mod passwords;
 mod purge;
@@ -57,6 +58,7 @@ pub use identity_bindings::{IdentityBinding, RecordBindingError};
 pub use imports::{ExistingAccount, ImportAccountError, ImportedAccount, ImportedDevice};
 pub use limits::{GcraUpdate, LimitDecision};
 pub use moderation::{Moderation, StatusChange};
+pub use oauth_clients::ClientRow;
 pub use outbox::{DueMessages, DuePage};
 pub use purge::{PurgeItem, PurgePage};
 pub use registration_tokens::{RegistrationToken, RegistrationTokenRow, TokenUse};
@@ -99,6 +101,7 @@ pub struct Store {
     limits: String,
     validations: String,
     outbox: String,
+    oauth: String,
     rng: Arc<dyn Rng>,
 }
 
@@ -117,6 +120,7 @@ impl Store {
             limits: format!("{tables}-limits"),
             validations: format!("{tables}-proofs"),
             outbox: format!("{tables}-outbox"),
+            oauth: format!("{tables}-oauth"),
             rng,
         }
     }

@@ -32,6 +32,13 @@ pub(in crate::store) const APPSERVICES: &str = "APPSERVICES";
 /// The partition key of the list of all registration tokens.
 pub(in crate::store) const REGISTRATION_TOKENS: &str = "REGTOKENS";
 
+/// The prefix of the partition keys of registered clients.
+pub(in crate::store) const CLIENTS: &str = "CLIENT#";
+
+pub(in crate::store) fn oauth_client(id: &str) -> String {
+    format!("{CLIENTS}{id}")
+}
+
 pub(in crate::store) fn user(localpart: &Localpart) -> String {
     format!("{USERS}{}", localpart.as_str())
 }

@@ -1,0 +1,10 @@
+//! The OAuth 2.0 API: registered clients, and the grants of users to clients.
+//!
+//! [Specification](https://spec.matrix.org/v1.15/client-server-api/#oauth-20-api). The clients are public: no client can
+//! prove its identity, so every grant needs the consent of the user. Contains no requests and responses.
+
+mod clients;
+mod grants;
+
+pub use clients::{ApplicationType, Client, ClientId, ClientMetadata, GrantType, find_client};
+pub use grants::Grant;

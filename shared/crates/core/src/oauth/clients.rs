@@ -1,0 +1,107 @@
+//! Registered clients and their metadata.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{app::App, store::StoreError};
+
+/// The start of every client ID.
+const PREFIX: &str = "ghc_";
+/// The length of the rest of a client ID: 16 bytes in base64.
+const HASH_CHARS: usize = 22;
+
+/// The ID of a client, which is a hash of its metadata (OA-25).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ClientId(String);
+
+impl ClientId {
+    /// Parses a client ID. Returns `None` for everything that this server never issues, so that it causes no read.
+    pub fn parse(text: &str) -> Option<Self> {
+        let hash = text.strip_prefix(PREFIX)?;
+        let is_base64 = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        let is_valid = hash.len() == HASH_CHARS && hash.bytes().all(is_base64);
+        is_valid.then(|| Self(text.to_owned()))
+    }
+
+    /// The ID as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// The kind of an application, which determines the redirect URIs that it may register.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ApplicationType {
+    /// An application in a browser.
+    Web,
+    /// An application on a device.
+    Native,
+}
+
+/// A way to get tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum GrantType {
+    /// `authorization_code`
+    #[serde(rename = "authorization_code")]
+    AuthorizationCode,
+    /// `refresh_token`
+    #[serde(rename = "refresh_token")]
+    RefreshToken,
+}
+
+/// The accepted metadata of a client. Its JSON is stored and is part of the registration response.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClientMetadata {
+    /// The kind of the application.
+    pub application_type: ApplicationType,
+    /// The name, which the client chose.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_name: Option<String>,
+    /// The home page of the client.
+    pub client_uri: String,
+    /// The ways to get tokens, sorted.
+    pub grant_types: Vec<GrantType>,
+    /// The logo. No page shows it (OA-29).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub logo_uri: Option<String>,
+    /// The privacy policy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy_uri: Option<String>,
+    /// The redirect URIs, sorted, byte for byte as the client registered them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub redirect_uris: Vec<String>,
+    /// The terms of service.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tos_uri: Option<String>,
+}
+
+/// A registered client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Client {
+    /// The ID.
+    pub id: ClientId,
+    /// The metadata.
+    pub metadata: ClientMetadata,
+    /// Whether the registration never expires, because a user has used it (OA-26).
+    pub is_permanent: bool,
+}
+
+/// The registered client with this ID. One strongly consistent read. An expired registration is not found.
+pub async fn find_client(app: &App, id: &ClientId) -> Result<Option<Client>, StoreError> {
+    let Some(row) = app.store.find_client(id.as_str()).await? else {
+        return Ok(None);
+    };
+    if row
+        .expires
+        .is_some_and(|expires| expires <= app.clock.now())
+    {
+        return Ok(None);
+    }
+    let metadata = serde_json::from_str(&row.metadata).map_err(|_| row.corrupt())?;
+    Ok(Some(Client {
+        id: id.clone(),
+        metadata,
+        is_permanent: row.expires.is_none(),
+    }))
+}
