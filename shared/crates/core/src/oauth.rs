@@ -4,7 +4,9 @@
 //! prove its identity, so every grant needs the consent of the user. Contains no requests and responses.
 
 mod clients;
+mod codes;
 mod grants;
 
 pub use clients::{ApplicationType, Client, ClientId, ClientMetadata, GrantType, find_client};
+pub use codes::{PresentedCode, find_code, issue_code};
 pub use grants::Grant;

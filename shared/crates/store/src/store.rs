@@ -24,6 +24,7 @@ mod imports;
 mod limits;
 mod moderation;
 mod oauth_clients;
+mod oauth_codes;
 mod outbox;
 mod passwords;
 mod purge;
@@ -59,6 +60,7 @@ pub use imports::{ExistingAccount, ImportAccountError, ImportedAccount, Imported
 pub use limits::{GcraUpdate, LimitDecision};
 pub use moderation::{Moderation, StatusChange};
 pub use oauth_clients::ClientRow;
+pub use oauth_codes::CodeRow;
 pub use outbox::{DueMessages, DuePage};
 pub use purge::{PurgeItem, PurgePage};
 pub use registration_tokens::{RegistrationToken, RegistrationTokenRow, TokenUse};

@@ -39,6 +39,10 @@ pub(in crate::store) fn oauth_client(id: &str) -> String {
     format!("{CLIENTS}{id}")
 }
 
+pub(in crate::store) fn authorization_code(hash: &TokenHash) -> String {
+    format!("CODE#{}", hash.0)
+}
+
 pub(in crate::store) fn user(localpart: &Localpart) -> String {
     format!("{USERS}{}", localpart.as_str())
 }
