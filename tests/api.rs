@@ -26,6 +26,7 @@ mod limits;
 mod login;
 mod logout;
 mod logout_all;
+mod oauth2_authorize;
 mod oauth2_introspect;
 pub(crate) mod properties;
 mod refresh;
