@@ -49,6 +49,8 @@ pub(crate) const ENDPOINTS: &[(&str, &[&str])] = &[
     ("/_matrix/client/v3/logout/all", &["POST"]),
     ("/oauth2/introspect", &["POST"]),
     ("/.well-known/openid-configuration", &["GET"]),
+    ("/oauth2/revoke", &["POST"]),
+    ("/oauth2/token", &["POST"]),
     ("/_matrix/client/r0/refresh", &["POST"]),
     ("/_matrix/client/v3/refresh", &["POST"]),
     ("/_matrix/client/r0/register", &["POST"]),
@@ -77,6 +79,7 @@ pub(crate) const WITHOUT_LIMIT: &[(&str, &[&str])] = &[
     ("/_matrix/client/v3/login", &["GET"]),
     ("/oauth2/introspect", &["POST"]),
     ("/.well-known/openid-configuration", &["GET"]),
+    ("/oauth2/token", &["POST"]),
     ("/_matrix/client/versions", &["GET"]),
     ("/.well-known/matrix/client", &["GET"]),
 ];

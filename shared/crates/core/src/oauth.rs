@@ -5,8 +5,12 @@
 
 mod clients;
 mod codes;
+mod exchange;
 mod grants;
+mod sessions;
 
 pub use clients::{ApplicationType, Client, ClientId, ClientMetadata, GrantType, find_client};
 pub use codes::{PresentedCode, find_code, issue_code};
+pub use exchange::{CodeRequest, GrantError, exchange_code};
 pub use grants::Grant;
+pub use sessions::{TokenResponse, refresh, revoke};
