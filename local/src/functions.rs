@@ -44,6 +44,7 @@ pub(crate) fn all(app: impl Fn(&str) -> Arc<App>) -> HashMap<String, Function> {
         Login: login,
         Logout: logout,
         LogoutAll: logout_all,
+        Oauth2Authorize: oauth2_authorize,
         Oauth2Introspect: oauth2_introspect,
         Oauth2Revoke: oauth2_revoke,
         Oauth2Token: oauth2_token,

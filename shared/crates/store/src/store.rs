@@ -12,6 +12,7 @@ mod account_mutations;
 mod accounts;
 mod appservices;
 mod auth_lookup;
+mod browser_sessions;
 mod commands;
 mod conflict;
 mod device_list;
@@ -46,6 +47,7 @@ pub use accounts::{
 };
 pub use appservices::AppservicesRow;
 pub use auth_lookup::{AttemptBuckets, AttemptFacts, CallerFacts, LoginFacts, TokenDevice};
+pub use browser_sessions::BrowserSessionRow;
 pub use commands::{
     AddThreePidError, ChangeAccountError, CreateAccountError, Deactivation, DeviceLogout,
     MAX_THREEPIDS, NewAccount, NewDevice, NewThreePid, OAuthSession, PasswordChange,
