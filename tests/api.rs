@@ -28,6 +28,8 @@ mod logout;
 mod logout_all;
 mod oauth2_authorize;
 mod oauth2_introspect;
+mod oauth2_revoke;
+mod oauth2_token;
 pub(crate) mod properties;
 mod refresh;
 mod register;

@@ -46,6 +46,8 @@ pub(crate) fn all(app: impl Fn(&str) -> Arc<App>) -> HashMap<String, Function> {
         LogoutAll: logout_all,
         Oauth2Authorize: oauth2_authorize,
         Oauth2Introspect: oauth2_introspect,
+        Oauth2Revoke: oauth2_revoke,
+        Oauth2Token: oauth2_token,
         Refresh: refresh,
         Register: register,
         RegisterAvailable: register_available,

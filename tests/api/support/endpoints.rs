@@ -53,6 +53,8 @@ pub(crate) const ENDPOINTS: &[(&str, &[&str])] = &[
     ("/oauth2/authorize/logout", &["GET", "POST"]),
     ("/oauth2/introspect", &["POST"]),
     ("/.well-known/openid-configuration", &["GET"]),
+    ("/oauth2/revoke", &["POST"]),
+    ("/oauth2/token", &["POST"]),
     ("/_matrix/client/r0/refresh", &["POST"]),
     ("/_matrix/client/v3/refresh", &["POST"]),
     ("/_matrix/client/r0/register", &["POST"]),
@@ -85,6 +87,7 @@ pub(crate) const WITHOUT_LIMIT: &[(&str, &[&str])] = &[
     ("/oauth2/authorize/logout", &["GET"]),
     ("/oauth2/introspect", &["POST"]),
     ("/.well-known/openid-configuration", &["GET"]),
+    ("/oauth2/token", &["POST"]),
     ("/_matrix/client/versions", &["GET"]),
     ("/.well-known/matrix/client", &["GET"]),
 ];
