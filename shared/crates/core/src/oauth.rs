@@ -6,7 +6,12 @@
 mod clients;
 mod codes;
 mod grants;
+mod metadata;
 
-pub use clients::{ApplicationType, Client, ClientId, ClientMetadata, GrantType, find_client};
+pub use clients::{
+    ApplicationType, Client, ClientId, ClientMetadata, GrantType, MetadataError,
+    RegisterClientError, find_client, register_client,
+};
 pub use codes::{PresentedCode, find_code, issue_code};
 pub use grants::Grant;
+pub use metadata::{AuthorizationMembers, ServerMetadata, can_sign_up, issuer};
