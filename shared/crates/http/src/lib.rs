@@ -18,6 +18,7 @@ pub mod error;
 pub mod http;
 pub mod lambda;
 pub mod oauth_http;
+pub mod oauth_pages;
 pub mod pages;
 pub mod request_token;
 pub mod threepid_creds;

@@ -95,7 +95,7 @@ impl AuthorizationMembers {
 }
 
 /// The issuer: the public URL, which never ends with a slash, and one slash.
-pub fn issuer(config: &Config) -> String {
+pub(super) fn issuer(config: &Config) -> String {
     format!("{}/", config.public_url)
 }
 

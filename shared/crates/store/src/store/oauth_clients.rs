@@ -3,7 +3,7 @@
 use super::{
     Store, StoreError,
     dynamodb::{
-        item::{Item, number},
+        item::{Item, Row, number},
         keys,
     },
 };
@@ -21,6 +21,14 @@ pub struct ClientRow {
 }
 
 impl ClientRow {
+    pub(super) fn read(row: &Row) -> Result<Self, StoreError> {
+        Ok(Self {
+            metadata: row.text("metadata")?.to_owned(),
+            created: row.time("created")?,
+            expires: row.time_if("expires")?,
+        })
+    }
+
     /// The error of a row whose metadata is not readable.
     pub fn corrupt(&self) -> StoreError {
         StoreError::Corrupt {
@@ -34,14 +42,8 @@ impl Store {
     /// Reads a registered client. One strongly consistent `GetItem` call.
     pub async fn find_client(&self, id: &str) -> Result<Option<ClientRow>, StoreError> {
         let key = Item::at(keys::oauth_client(id));
-        let Some(row) = self.get(&self.oauth, key).await? else {
-            return Ok(None);
-        };
-        Ok(Some(ClientRow {
-            metadata: row.text("metadata")?.to_owned(),
-            created: row.time("created")?,
-            expires: row.time_if("expires")?,
-        }))
+        let row = self.get(&self.oauth, key).await?;
+        row.map(|row| ClientRow::read(&row)).transpose()
     }
 
     /// Writes a new client. One `PutItem` call on the condition that there is no client with this ID, or an unused one that
