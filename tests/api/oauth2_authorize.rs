@@ -1,10 +1,13 @@
-//! `GET /oauth2/authorize`: the authorization request (OA-30 to OA-48).
+//! `GET /oauth2/authorize` and its pages: the authorization request (OA-30 to OA-48), login and consent (OA-50 to OA-71).
 #![expect(
     clippy::unwrap_used,
     reason = "a failed expectation must fail the test, in helper functions too"
 )]
 
 mod answers;
+mod consents;
+mod logins;
+mod pages;
 
 use http::Request;
 use serde_json::json;
@@ -342,6 +345,7 @@ async fn oa_47_oa_70_a_get_request_only_reads() {
     consent.expect(200).form("/consent");
     server.advance(std::time::Duration::from_mins(20));
     let before = server.dump();
+    assert!(before.contains("BROWSER#"));
     for request in [
         valid.clone(),
         valid.clone().with("prompt", "login"),
