@@ -11,7 +11,7 @@ use crate::{
     flows::support::{
         account_helpers::{ADDRESSES, LOGIN, OTHER_PASSWORD, login_of, sign_up_with},
         oauth_pages::{Authorization, Browser, OAUTH, Page, oauth_rows},
-        threepid_helpers::EMAIL,
+        threepid_helpers::{EMAIL, MSISDN},
     },
 };
 
@@ -83,7 +83,7 @@ async fn oa_43_the_login_page_links_to_the_sign_up_while_it_is_open() {
         let link = page.link("Create an account").unwrap();
         assert!(link.starts_with("/oauth2/sign-up?context="), "{link}");
     }
-    let closed = TestServer::with(&[OAUTH, ("GATEHOUSE_REGISTRATION_FLOWS", "")]).await;
+    let closed = TestServer::with(&[OAUTH, ("GATEHOUSE_REGISTRATION", "closed")]).await;
     let valid = Authorization::native(&closed);
     let page = Browser::new(&closed).open(&valid).await.expect(200);
     assert_eq!(page.link("Create an account"), None);
@@ -97,6 +97,34 @@ async fn oa_43_the_login_page_links_to_the_sign_up_while_it_is_open() {
         page.text
     );
     page.form("/login");
+}
+
+/// OA-42: with a session there is a choice, and the new account comes first.
+#[tokio::test]
+async fn oa_42_prompt_create_leads_to_the_sign_up() {
+    let server = start().await;
+    server.sign_up("alice").await;
+    let valid = Authorization::native(&server);
+    let create = valid.clone().with("prompt", "create");
+    let mut browser = Browser::new(&server);
+    let page = browser.get_once(&create.path()).await.expect(303);
+    let location = page.location().unwrap();
+    assert!(
+        location.starts_with("/oauth2/sign-up?context="),
+        "{location}"
+    );
+    assert!(browser.cookie().is_some());
+    browser.log_in(&valid, "alice", PASSWORD).await;
+    let page = browser.open(&create).await.expect(200);
+    let link = page.link("Create a new account").unwrap();
+    assert!(link.starts_with("/oauth2/sign-up?context="), "{link}");
+    let position = |text: &str| page.text.find(text).unwrap();
+    assert!(position("/oauth2/sign-up") < position("/oauth2/authorize/consent"));
+    let page = browser.decide(&page, "allow").await.expect(200);
+    assert!(page.response().contains_key("code"));
+    // Without this prompt, and after a login, there is no choice.
+    let page = browser.open(&valid).await.expect(200);
+    assert_eq!(page.link("Create a new account"), None);
 }
 
 /// OA-48: login CSRF. An attacker who sends the victim the own form logs nobody in.
@@ -192,7 +220,16 @@ async fn oa_58_a_login_takes_name_and_address_and_has_one_failure() {
     let settings = [&ADDRESSES[..], &[OAUTH]].concat();
     let server = TestServer::with(&settings).await;
     sign_up_with(&server, "alice", EMAIL, "alice@example.org").await;
+    sign_up_with(&server, "bob", MSISDN, "07400123456").await;
     let valid = Authorization::native(&server);
+    for user in ["+447400123456", "+44 7400 123456", "+44 (0)7400-123456"] {
+        let page = Browser::new(&server).log_in(&valid, user, PASSWORD).await;
+        assert!(
+            page.text.contains("@bob:localhost"),
+            "{user}: {}",
+            page.text
+        );
+    }
     for user in [
         "alice",
         "@alice:localhost",
@@ -241,7 +278,7 @@ async fn oa_58_a_login_takes_name_and_address_and_has_one_failure() {
 
 /// OA-58, OA-155: the page shares the limits of `POST /login`.
 #[tokio::test]
-async fn oa_58_oa_155_attempts_by_page_and_by_endpoint_are_counted_together() {
+async fn oa_58_attempts_by_page_and_by_endpoint_are_counted_together() {
     let server = TestServer::with(&[OAUTH, ("GATEHOUSE_LIMITS", "on")]).await;
     server.sign_up("alice").await;
     let valid = Authorization::native(&server);
@@ -280,6 +317,8 @@ async fn oa_58_oa_155_attempts_by_page_and_by_endpoint_are_counted_together() {
 #[tokio::test]
 async fn oa_69_only_active_users_with_a_password_log_in() {
     let server = TestServer::with(&[OAUTH, ("GATEHOUSE_GUESTS", "true")]).await;
+    let token = add_appservice(&server, "irc", &[("@irc_.*", true)]).await;
+    register_as(&server, &token, "irc_alice").await.ok();
     server.sign_up("alice").await;
     let valid = Authorization::native(&server);
     let log_in = async |user: &str, password: &str| {
@@ -298,8 +337,6 @@ async fn oa_69_only_active_users_with_a_password_log_in() {
     assert_eq!(message(&log_in("alice", PASSWORD).await.expect(403)), wrong);
     let guest = register_guest(&server).await;
     let guest = guest["user_id"].as_str().unwrap();
-    let token = add_appservice(&server, "irc", &[("@irc_.*", true)]).await;
-    register_as(&server, &token, "irc_alice").await.ok();
     for user in [guest, "irc_alice"] {
         for password in [PASSWORD, "x"] {
             assert_eq!(

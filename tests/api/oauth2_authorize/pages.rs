@@ -53,8 +53,9 @@ fn assert_page(page: &Page) {
     }
 }
 
+/// OA-50, OA-51, OA-71
 #[tokio::test]
-async fn oa_50_oa_51_oa_71_every_page_is_protected_and_needs_no_script() {
+async fn oa_50_every_page_is_protected_and_needs_no_script() {
     let server = start().await;
     server.sign_up("alice").await;
     let valid = Authorization::native(&server);
@@ -113,7 +114,7 @@ async fn oa_50_oa_51_oa_71_every_page_is_protected_and_needs_no_script() {
 
 /// OA-53: the only redirect, to the sign-up page, does not repeat a form. OA-52: it stays on this server.
 #[tokio::test]
-async fn oa_52_oa_53_a_redirect_is_303_to_this_server() {
+async fn oa_53_a_redirect_is_303_to_this_server() {
     let server =
         TestServer::with(&[OAUTH, ("GATEHOUSE_PUBLIC_URL", "https://a.example/base")]).await;
     let create = Authorization::native(&server).with("prompt", "create");
