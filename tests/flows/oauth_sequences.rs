@@ -1,10 +1,5 @@
 //! Sequences of pages of the OAuth 2.0 API in one browser: skipped, repeated and reordered steps, forms of earlier pages,
 //! and forms of another browser. A code appears only after a login and consent in the same browser (OA-48, OA-62, OA-68).
-#![expect(
-    clippy::unwrap_used,
-    reason = "a failed expectation must fail the test, in helper functions too"
-)]
-
 use proptest::prelude::*;
 use test_support::{PASSWORD, TestServer};
 

@@ -167,9 +167,9 @@ async fn oa_57_a_session_ends() {
         .await
         .form("/consent");
     // Thirty minutes without use. A request with GET is no use.
-    server.advance(Duration::from_secs(29 * 60));
+    server.advance(Duration::from_mins(29));
     browser.open(&valid).await.form("/consent");
-    server.advance(Duration::from_secs(60));
+    server.advance(Duration::from_mins(1));
     assert_login_page(&browser.open(&valid).await);
     // A use extends it up to twelve hours.
     let mut page = browser.log_in(&valid, "alice", PASSWORD).await;
@@ -177,7 +177,7 @@ async fn oa_57_a_session_ends() {
         page = browser.open(&valid).await;
         let page = browser.decide(&page, "allow").await.expect(200);
         assert!(page.response().contains_key("code"));
-        server.advance(Duration::from_secs(29 * 60));
+        server.advance(Duration::from_mins(29));
     }
     page.form("/consent");
     server.advance(Duration::from_secs(24 * 60 - 1));
@@ -388,6 +388,6 @@ async fn oa_67_forms_work_after_the_back_button_or_say_what_to_do() {
     says_start_again(browser.decide(&consent, "allow").await);
     says_start_again(browser.submit(&consent.form("/logout"), &[]).await);
     let consent = browser.log_in(&valid, "alice", PASSWORD).await;
-    server.advance(Duration::from_secs(3600));
+    server.advance(Duration::from_hours(1));
     says_start_again(browser.decide(&consent, "allow").await);
 }

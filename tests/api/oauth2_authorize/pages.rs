@@ -1,4 +1,4 @@
-//! What all pages have in common: headers, forms and the cookie (OA-50 to OA-55, OA-71).
+//! The common properties of all pages: headers, forms and the cookie (OA-50 to OA-55, OA-71).
 
 use test_support::{PASSWORD, TestServer};
 

@@ -23,7 +23,7 @@ enum Scenario {
 }
 
 /// A browser, the form and its values.
-async fn prepare<'a>(server: &'a TestServer, scenario: Scenario) -> (Browser<'a>, Form) {
+async fn prepare(server: &TestServer, scenario: Scenario) -> (Browser<'_>, Form) {
     let valid = Authorization::native(server);
     let mut browser = Browser::new(server);
     let form = match scenario {
