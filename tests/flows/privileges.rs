@@ -39,8 +39,8 @@ use crate::flows::{
     },
 };
 
-/// Makes the calls of each function at its start. A function reads the secret if it uses keys, and a
-/// table if its policy allows any table. Workers do not read a table at their start, because no client
+/// Makes the calls of each function at its start. A function reads the secret if it uses keys, and the
+/// application services if its policy allows it to read accounts. Workers do not read a table at their start, because no client
 /// waits for them.
 async fn start_every_function(server: &TestServer) {
     let template = Template::ours().unwrap();
@@ -55,8 +55,11 @@ async fn start_every_function(server: &TestServer) {
             let fetched = KeySettings::fetch(&sdk, lookup).await;
             fetched.unwrap();
         }
-        let mut tables = permissions.iter().map(|held| held.action.contains(':'));
-        if tables.any(|elsewhere| !elsewhere) && !template.workers.contains_key(function) {
+        let mut reads = permissions
+            .iter()
+            .map(|held| (&*held.action, &*held.resource));
+        let reads_accounts = reads.any(|read| read == ("BatchGetItem", "Accounts"));
+        if reads_accounts && !template.workers.contains_key(function) {
             app::warm_up(&process_of(server, function).store).await;
         }
     }
