@@ -27,6 +27,7 @@ mod limits;
 mod login;
 mod logout;
 mod logout_all;
+mod oauth2_authorize;
 mod oauth2_introspect;
 pub(crate) mod oauth2_registration;
 mod oauth2_revoke;

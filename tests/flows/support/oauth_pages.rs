@@ -113,9 +113,12 @@ impl Authorization {
 pub(crate) fn encode(pairs: &[(String, String)]) -> String {
     let percent = |text: &str| {
         let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~".contains(byte);
-        let bytes = text.bytes().map(|byte| match is_plain(&byte) {
-            true => char::from(byte).to_string(),
-            false => format!("%{byte:02X}"),
+        let bytes = text.bytes().map(|byte| {
+            if is_plain(&byte) {
+                char::from(byte).to_string()
+            } else {
+                format!("%{byte:02X}")
+            }
         });
         bytes.collect::<String>()
     };

@@ -37,7 +37,7 @@ pub enum Limit {
     Refresh,
     /// New guests.
     Guest,
-    /// Fallback pages that are opened or submitted.
+    /// Fallback pages that are opened or submitted, and forms of the OAuth 2.0 pages that need no password.
     FallbackPage,
     /// Fallback pages that are opened or reload themselves while they wait for a link, by session, so that they do not
     /// use up the quota of their network.
@@ -187,10 +187,10 @@ pub const LIMITS: [LimitRow; 53] = [
     row(Limit::AccountPasswordAttempts, "account-guess", "account, all networks", (100, 10 * MINUTE), "each password attempt without an access token; refunded if the password is right. An attempt above this limit gets the response to a wrong password"),
     row(Limit::TokenHolderPasswordAttempts, "own-guess", "account and its password, all networks", (100, 10 * MINUTE), "each password attempt with an access token of the account; refunded if the password is right"),
     row(Limit::Account, "account", "network", (60, 2), "each request to a UIA-protected endpoint of an account, `POST /account/3pid`, `POST /account/3pid/delete`, `PUT /devices/{deviceId}`"),
-    row(Limit::Login, "login", "network", (60, 2), "each login, with a password or as an application service"),
+    row(Limit::Login, "login", "network", (60, 2), "each login, with a password, by page, or as an application service"),
     row(Limit::Refresh, "refresh", "network", (60, 2), "each `POST /refresh`"),
     row(Limit::Guest, "guest", "network", (10, MINUTE), "each `POST /register?kind=guest`"),
-    row(Limit::FallbackPage, "fallback-page", "network", (60, 2), "each fallback page that is opened or submitted"),
+    row(Limit::FallbackPage, "fallback-page", "network", (60, 2), "each fallback page that is opened or submitted; each `POST` of `/oauth2/authorize/consent` and `/oauth2/authorize/logout`"),
     row(Limit::WaitingPage, "waiting-page", "UIA session", (20, 5), "each time that a fallback page that waits for a link is opened or reloads itself"),
     row(Limit::RequestToken, "request-token", "network", (60, 2), "each `requestToken` request, whether a message is sent or not"),
     row(Limit::SubmitToken, "submit-token", "network", (60, 2), "each `submitToken` or `confirm` request"),
