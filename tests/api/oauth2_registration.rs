@@ -74,7 +74,7 @@ async fn oa_10_the_response_repeats_the_accepted_members() {
     let server = start().await;
     let metadata = json!({
         "client_name": "Example",
-        "client_name#fr": "Exemple",
+        "client_name#fr": "Application",
         "client_uri": "https://example.com/app",
         "logo_uri": "https://example.com/logo.png",
         "tos_uri": "https://www.example.com/terms",
