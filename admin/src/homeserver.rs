@@ -23,14 +23,7 @@ pub enum Command {
     /// List the users with changes that the homeserver does not have yet, and the responses that rejected them
     Pending,
     /// Compare all users with the homeserver, and repair the differences
-    Sync {
-        /// Only print the differences
-        #[arg(long)]
-        dry_run: bool,
-        /// Compare only these users
-        #[arg(allow_hyphen_values = true)]
-        names: Vec<String>,
-    },
+    Sync(sync::Sync),
     /// Declare that an account here and a user of the homeserver with the same name belong to the same person
     ///
     /// Without it, the user of the homeserver is never changed, and the owner of the account here cannot log in.
@@ -47,13 +40,7 @@ pub enum Command {
 pub(crate) async fn run(admin: &Admin, command: &Command) -> anyhow::Result<Report> {
     match command {
         Command::Pending => report_pending(admin).await,
-        Command::Sync { dry_run, names } => {
-            let names: Result<Vec<_>, _> = names
-                .iter()
-                .map(|name| users::localpart(admin, name))
-                .collect();
-            sync::run(admin, &required_client(admin)?, *dry_run, names?).await
-        }
+        Command::Sync(sync) => sync::run(admin, &required_client(admin)?, sync).await,
         Command::Adopt { name, yes } => adopt(admin, &users::localpart(admin, name)?, *yes).await,
     }
 }

@@ -9,8 +9,10 @@ mod config;
 mod database;
 mod devices;
 mod findings;
+mod listing;
 mod report;
 mod sessions;
+mod source;
 mod tables;
 mod users;
 
@@ -19,10 +21,11 @@ use std::path::PathBuf;
 use anyhow::{Context as _, bail, ensure};
 use shared::{config::read_imported_pepper, ids::ServerName, passwords::Pepper, secrets::Secret};
 
+pub(crate) use self::listing::{ListedUser, Listing};
+pub use self::source::Source;
 use self::{
     account::Mapping,
-    config::{DatabaseSource, HomeserverConfig},
-    database::Database,
+    config::HomeserverConfig,
     devices::Context,
     report::{ReportFile, Summary},
     users::import_all,
@@ -40,13 +43,8 @@ pub enum Command {
 #[derive(Debug, clap::Args)]
 #[command(group(clap::ArgGroup::new("source").required(true).multiple(true)))]
 pub struct Synapse {
-    /// Synapse's configuration: a file, or a directory of `.yaml` files. May be repeated, as for Synapse
-    #[arg(long, value_name = "PATH", group = "source")]
-    homeserver_config: Vec<PathBuf>,
-    /// The path of Synapse's SQLite database, or the `postgresql://` URL of its database. Default: the database in the
-    /// configuration
-    #[arg(long, value_name = "PATH_OR_URL", group = "source")]
-    database: Option<String>,
+    #[command(flatten)]
+    source: Source,
     /// Read the database and print the report; write nothing
     #[arg(long)]
     dry_run: bool,
@@ -61,24 +59,10 @@ pub struct Synapse {
 
 pub(crate) async fn run(admin: &Admin, command: &Command) -> anyhow::Result<Report> {
     let Command::Synapse(synapse) = command;
-    let config = if synapse.homeserver_config.is_empty() {
-        HomeserverConfig::default()
-    } else {
-        HomeserverConfig::read(&synapse.homeserver_config)?
-    };
+    let config = synapse.source.config()?;
     let server = server_name(admin, &config)?;
     let pepper = pepper(admin, synapse.peppered, &config)?;
-    let source = match &synapse.database {
-        Some(text) => DatabaseSource::parse(text)?,
-        None => config.database.context(
-            "the configuration of Synapse names no database; use --database with its path or URL",
-        )?,
-    };
-    let mut database = Database::open(&source, &admin.environment).await?;
-    ensure!(
-        database.has_table("users").await?,
-        "the database has no table `users`, so it is not a database of Synapse"
-    );
+    let mut database = synapse.source.open(admin, &config).await?;
     let users = tables::read(&mut database).await?;
     let context = Context {
         server: &server,

@@ -227,16 +227,17 @@ fn a_code_is_found_as_a_whole_number() {
         let forms = encodings("123456");
         forms.iter().any(|form| contains(text, form))
     };
+    let [whole, part] = [&b"123456"[..], b"234"].map(|bytes| base64(bytes, *b"+/"));
     for text in [
         "123456",
         "code=123456.",
         "\"123456\"",
-        "MTIzNDU2",
         "313233343536",
+        &whole,
     ] {
         assert!(found(text), "{text}");
     }
-    for text in ["1764123456789", "7123456", "0.123456ms", "1234567", "MjM0"] {
+    for text in ["1764123456789", "7123456", "0.123456ms", "1234567", &part] {
         assert!(!found(text), "{text}");
     }
 }

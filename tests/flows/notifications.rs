@@ -296,7 +296,7 @@ async fn an_invalid_notification_delays_no_other_and_is_not_logged() {
     );
     let log = log.text();
     // The fake SES logs the messages that it receives.
-    let others = [" TRACE ", "gatehouse_local::aws_fakes"];
+    let others = ["TRACE ", "gatehouse_local::aws_fakes"];
     let is_own = |line: &&str| !others.iter().any(|other| line.contains(other));
     let own = log.lines().filter(is_own);
     let lines: Vec<_> = own.filter(|line| line.contains("marker.address")).collect();

@@ -47,13 +47,19 @@ class Gatehouse(Process):
         form = {"token": token, "token_type_hint": "access_token"}
         return (await request("POST", f"{self.url}/oauth2/introspect", token=secret, form=form)).ok()
 
-    def admin(self, *arguments):
-        """Runs the admin CLI with the environment that `/_local/env` prints."""
+    def start_admin(self, *arguments):
+        """Starts the admin CLI with the environment that `/_local/env` prints."""
         script = f'eval "$(curl --silent --fail {self.url}/_local/env)"; exec "$0" --json "$@"'
         command = ["bash", "-c", script, BUILDS / "gatehouse-admin", *arguments]
-        done = subprocess.run(command, env=self.environment(), capture_output=True, text=True)
-        assert done.returncode == 0, f"{arguments}: {done.stdout} {done.stderr}"
-        return json.loads(done.stdout)
+        pipe = subprocess.PIPE
+        return subprocess.Popen(command, env=self.environment(), stdout=pipe, stderr=pipe, text=True)
+
+    def admin(self, *arguments):
+        """Runs the admin CLI, which must succeed, and returns its JSON."""
+        process = self.start_admin(*arguments)
+        output, errors = process.communicate()
+        assert process.returncode == 0, f"{arguments}: {output[-2000:]} {errors}"
+        return json.loads(output)
 
     async def advance(self, seconds):
         """Advances the clock, and waits until the work that is due then is done."""

@@ -68,7 +68,14 @@ async def comparison(servers):
     (await servers.synapse.mas("POST", "delete_device", deleted)).ok()
     added = {"localpart": "compare", "device_id": "STRAY"}
     (await servers.synapse.mas("POST", "upsert_device", added)).ok()
-    servers.gatehouse.admin("homeserver", "sync", "--dry-run", "compare")
+    (await servers.synapse.mas("POST", "provision_user", {"localpart": "compare-stray"})).ok()
+    names = ["compare", "compare-stray"]
+    config = servers.synapse.directory / "homeserver.yaml"
+    report = servers.gatehouse.admin("homeserver", "sync", "--dry-run", "--homeserver-config", config, *names)
+    compared, stray = report["users"]
+    assert compared["devices_only_at_homeserver"] == ["STRAY"], report
+    assert compared["devices_only_here"] == [other.device], report
+    assert stray["difference"] == "exists only at the homeserver", report
     assert set(servers.synapse.devices("compare")) == {login.device, "STRAY"}
     servers.gatehouse.admin("homeserver", "sync", "compare")
     assert set(servers.synapse.devices("compare")) == {login.device, other.device}

@@ -97,6 +97,13 @@ pub(super) async fn read(database: &mut Database) -> anyhow::Result<Vec<SynapseU
     Ok(sorted.collect())
 }
 
+/// Reads all users with their devices, and nothing else of them.
+pub(super) async fn read_with_devices(database: &mut Database) -> anyhow::Result<Vec<SynapseUser>> {
+    let mut users = read_users(database).await?;
+    read_devices(database, &mut users).await?;
+    Ok(users.into_values().collect())
+}
+
 type Users = BTreeMap<String, SynapseUser>;
 
 /// The user with this ID, if the table of users has one.

@@ -28,7 +28,9 @@ use shared::{
     uia::{
         FlowSet, Operation, ParametersChangedError, RequestParameters, UiaCompletion,
         merge_unchanged,
-        request::{Authentication, ProtectedRequest, RequestOutcome, RequestSpec, Requester},
+        request::{
+            Authentication, CarriedChange, ProtectedRequest, RequestOutcome, RequestSpec, Requester,
+        },
     },
 };
 
@@ -194,16 +196,22 @@ async fn finish(
         erase: parameters.erase == Some(true),
         now: app.clock.now(),
     };
-    let ended = async {
-        if let Some(completion) = completion {
-            let write = |session| app.store.deactivate(&end, session);
-            return protected.finish_with(app, completion, &answer, write).await;
-        }
-        app.store.deactivate(&end, None).await?;
-        Ok(HttpResponse::json_text(StatusCode::OK, answer.clone()))
-    };
     let change = Change::Deactivated { erase: end.erase };
-    homeserver::carry_over(app, &end.user, Some(&end.account), change, ended).await
+    let (user, account) = (&end.user, Some(&end.account));
+    if let Some(completion) = completion {
+        let carried = CarriedChange {
+            user,
+            account,
+            change,
+        };
+        let write = |session| app.store.deactivate(&end, session);
+        return protected
+            .finish_with(app, completion, &answer, carried, write)
+            .await;
+    }
+    let ended = app.store.deactivate(&end, None);
+    homeserver::carry_over(app, user, account, change, ended).await?;
+    Ok(HttpResponse::json_text(StatusCode::OK, answer))
 }
 
 async fn threepids(app: &App, user: &Localpart) -> Result<Vec<ThreePid>, StoreError> {

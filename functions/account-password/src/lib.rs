@@ -15,7 +15,7 @@ use shared::{
     app::App,
     credentials,
     error::{ErrorCode, MatrixError, Rejection},
-    homeserver::{self, Change},
+    homeserver::Change,
     http::{Body, Request as HttpRequest, Response as HttpResponse},
     ids::Localpart,
     limits::LimitError,
@@ -29,7 +29,9 @@ use shared::{
     uia::{
         FlowSet, Operation, ParametersChangedError, RequestParameters, UiaCompletion,
         merge_unchanged,
-        request::{Authentication, ProtectedRequest, RequestOutcome, RequestSpec, Requester},
+        request::{
+            Authentication, CarriedChange, ProtectedRequest, RequestOutcome, RequestSpec, Requester,
+        },
         sealed_secret,
     },
 };
@@ -179,15 +181,17 @@ async fn finish(
     // The client has authenticated as the account owner. In a known network, password attempts of attackers cannot lock
     // the owner out. The network is recorded after the time of the change, because after a reset the networks that were
     // recorded earlier are no longer known.
-    let changed = Box::pin(protected.finish_with(app, completion, DONE, write));
-    let account = Some(&change.account).filter(|_| change.device_logout != DeviceLogout::None);
     let kept = match &change.device_logout {
         DeviceLogout::AllExcept { id, .. } => Some(id),
         DeviceLogout::None | DeviceLogout::All => None,
     };
-    let logout = Change::DevicesLoggedOut { kept };
+    let carried = CarriedChange {
+        user: &change.user,
+        account: Some(&change.account).filter(|_| change.device_logout != DeviceLogout::None),
+        change: Change::DevicesLoggedOut { kept },
+    };
     let (response, ()) = tokio::join!(
-        homeserver::carry_over(app, &change.user, account, logout, changed),
+        protected.finish_with(app, completion, DONE, carried, write),
         credentials::trust_network(app, &change.user, protected.network)
     );
     response

@@ -15,7 +15,8 @@ use crate::{
     api::support::set_status,
     flows::support::{
         account_helpers::{LOGIN, login_of},
-        oauth_pages::{DEVICE, NATIVE_URI, client_row, metadata},
+        mail_helpers,
+        oauth_pages::{DEVICE, NATIVE_URI, OAUTH, client_row, metadata, native_client},
         oauth_tokens::{LIFETIME, OAuthServer, TOKEN, assert_error, changed, form, send},
     },
 };
@@ -117,6 +118,28 @@ async fn oa_92_an_old_refresh_token_ends_the_session() {
         oauth.whoami(current).await.error(401, "M_UNKNOWN_TOKEN");
         assert_invalid_grant(&oauth.refresh(current).await);
     }
+}
+
+#[tokio::test]
+async fn oa_92_the_owner_gets_an_email_about_the_ended_session() {
+    let server = mail_helpers::with_owner(mail_helpers::by_mail, &[OAUTH]).await;
+    server.deliver().await;
+    let client = native_client(&server);
+    let oauth = OAuthServer { server, client };
+    let first = oauth.log_in().await;
+    let second = next(&oauth, &first).await;
+    oauth.whoami(&second).await.ok();
+    oauth.server.advance(Duration::from_secs(60));
+    let before = oauth.server.messages().len();
+    assert_invalid_grant(&oauth.refresh(&first).await);
+    assert_eq!(oauth.server.deliver().await, 1);
+    let messages = oauth.server.messages();
+    assert_eq!(messages.len(), before + 1);
+    let mail = &messages.last().unwrap().text;
+    assert!(mail.contains("A device was signed out"), "{mail}");
+    // A repetition finds no session, so it sends nothing.
+    assert_invalid_grant(&oauth.refresh(&first).await);
+    assert_eq!(oauth.server.deliver().await, 0);
 }
 
 /// OA-93: a token with the right user and device, but another session.

@@ -1,6 +1,6 @@
 //! Requests about one user that overlap in a certain order, and processes that do not know what another one has changed.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
@@ -18,10 +18,11 @@ use crate::{
     api::support::{WHOAMI, add_appservice, dummy_registration, post_as},
     flows::{
         homeserver::{pending, set_homeserver_state},
+        races::{delayed, finish_overtaken, start_delayed},
         support::{
             account_helpers::{
-                ADDRESSES, DELETE_DEVICES_PATH, Device, LOGIN, log_in, login_of, sign_up,
-                sign_up_with, try_login,
+                ADDRESSES, DELETE_DEVICES_PATH, Device, LOGIN, OTHER_PASSWORD, PASSWORD_PATH,
+                log_in, login_of, password_of, sign_up, sign_up_with, try_login, with_auth,
             },
             homeserver::{Homeserver, Misbehaviour},
             threepid_helpers::EMAIL,
@@ -279,4 +280,42 @@ async fn hs_14_devices_deleted_by_an_application_service_are_deleted() {
     let body = json!({ "devices": [device.id] });
     post_as(&server, &token, &path, &body).await.ok();
     assert_eq!(homeserver.devices("alice"), [kept.id]);
+}
+
+/// Two equal requests with a UIA session: the other request completes the session, and the user logs in again, while
+/// this request waits for its lease. This request repeats the response of the other one, but not its change.
+async fn overtaken(function: &str, path: &'static str, body: Value, password: &str) {
+    let (homeserver, server) = Homeserver::with_server(&[]).await;
+    let server = Arc::new(server);
+    let own = sign_up(&server, "alice").await;
+    let mut login = login_of("alice", PASSWORD);
+    login["device_id"] = "DESK".into();
+    server.post(LOGIN, &login).await.ok();
+    let (_, session) = own.begin(&server, path, &body).await;
+    let last = with_auth(body, password_of("alice", PASSWORD, Some(&session)));
+    let fault = delayed(function, "UpdateItem").at("Outbox");
+    let (other_server, other, request) = (Arc::clone(&server), own.clone(), last.clone());
+    let slow = async move { other.post(&other_server, path, &request).await };
+    let slow = start_delayed(&server, fault, slow).await;
+    own.post(&server, path, &last).await.ok();
+    assert_eq!(homeserver.devices("alice"), [own.id.as_str()]);
+    login["password"] = password.into();
+    let new = Device::of(&server.post(LOGIN, &login).await.ok());
+    finish_overtaken(slow).await.ok();
+    for _ in 0..2 {
+        assert!(homeserver.devices("alice").contains(&new.id), "{path}");
+        assert!(new.is_valid(&server).await);
+        server.advance(Duration::from_mins(1));
+        server.run_schedule().await;
+    }
+    assert_eq!(pending(&server), 0);
+    homeserver.assert_no_violations();
+}
+
+#[tokio::test]
+async fn hs_18_a_repeated_change_does_not_remove_a_newer_login() {
+    let body = json!({ "new_password": OTHER_PASSWORD, "logout_devices": true });
+    overtaken("AccountPassword", PASSWORD_PATH, body, OTHER_PASSWORD).await;
+    let body = json!({ "devices": ["DESK"] });
+    overtaken("DeleteDevices", DELETE_DEVICES_PATH, body, PASSWORD).await;
 }

@@ -4,7 +4,7 @@
     reason = "a failed expectation must fail the test, in helper functions too"
 )]
 
-use std::time::Duration;
+use std::{fs, time::Duration};
 
 use gatehouse_admin::environment::Environment;
 use serde_json::{Value, json};
@@ -17,6 +17,8 @@ use crate::{
         support::{
             account_helpers::{log_in, sign_up, try_login},
             homeserver::{Homeserver, Misbehaviour},
+            run_operator,
+            synapse::Synapse,
         },
     },
 };
@@ -188,6 +190,109 @@ async fn hs_19_differences_are_found_and_repaired() {
     )
     .await;
     assert_eq!((&report["compared"], found(&report).len()), (&json!(3), 0));
+    homeserver.assert_no_violations();
+}
+
+/// A database with the users of the fake homeserver, in which the operator's changes are not visible, and with users that
+/// exist only there.
+fn database(homeserver: &Homeserver, names: &[&str]) -> Synapse {
+    let synapse = Synapse::new();
+    for name in names {
+        synapse.user(name, None);
+        for device in homeserver.devices(name) {
+            synapse.device(name, &device);
+        }
+    }
+    for name in ["only", "Capital", "ended", "guest", "bridge"] {
+        synapse.user(name, None);
+        synapse.device(name, "THEIRS");
+    }
+    synapse.set("ended", "deactivated", &true);
+    synapse.set("guest", "is_guest", &true);
+    synapse.set("bridge", "appservice_id", &"irc");
+    for (device, is_hidden) in [("cross-signing", true), ("DEHYDRATED", false)] {
+        synapse.device("alice", device);
+        synapse.execute(
+            "UPDATE devices SET hidden = ?1 WHERE device_id = ?2",
+            &[&is_hidden, &device],
+        );
+    }
+    let dehydrated = "INSERT INTO dehydrated_devices VALUES ('@alice:localhost', 'DEHYDRATED', '')";
+    synapse.execute(dehydrated, &[]);
+    synapse
+}
+
+/// Users and devices that only one side has are found in Synapse's database. Only devices are repaired, and only through
+/// the endpoints of the homeserver.
+#[tokio::test]
+async fn hs_19_differences_are_found_in_the_database_of_synapse() {
+    let (homeserver, server) = Homeserver::with_server(&[]).await;
+    let own = sign_up(&server, "alice").await;
+    let missing = log_in(&server, "alice", PASSWORD).await;
+    sign_up(&server, "bob").await;
+    sign_up(&server, "foreign").await;
+    set_homeserver_state(&server, "foreign", "none");
+    homeserver.change("alice", |user| {
+        user.devices.insert("STRAY".to_owned(), String::new());
+        user.devices.remove(&missing.id);
+    });
+    homeserver.create_foreign("only");
+    let synapse = database(&homeserver, &["alice", "bob", "foreign"]);
+    let config = synapse.config("");
+    let path = config.with_file_name("homeserver.db");
+    let before = (fs::read(&path).unwrap(), homeserver.user("only"));
+    let [config, path] = [&config, &path].map(|path| path.to_str().unwrap());
+    let foreign = "has the name of a user of the homeserver that was not created here";
+    let only = "exists only at the homeserver";
+    let expected = json!([
+        ["@Capital:localhost", only, [], []],
+        ["alice", null, ["STRAY"], [missing.id]],
+        ["foreign", foreign, [], []],
+        ["only", only, [], []],
+    ]);
+    let rows = |report: &Value| -> Value {
+        let rows = report["users"].as_array().unwrap().iter();
+        let members = [
+            "user",
+            "difference",
+            "devices_only_at_homeserver",
+            "devices_only_here",
+        ];
+        rows.map(|row| Value::from_iter(members.map(|member| row[member].clone())))
+            .collect()
+    };
+    let sync = ["homeserver", "sync", "--homeserver-config", config];
+    let dry = run_operator(&server, &[&sync[..], &["--dry-run"]].concat()).await;
+    let dry = dry.unwrap();
+    assert_eq!(rows(&dry.json), expected);
+    assert!(!dry.failed);
+    assert!(
+        dry.text
+            .contains("alice has devices only at the homeserver: STRAY")
+    );
+    assert!(homeserver.devices("alice").contains(&"STRAY".to_owned()));
+
+    homeserver.take_calls();
+    let report = run_operator(&server, &sync).await.unwrap();
+    assert_eq!(rows(&report.json), expected);
+    // The operator must decide about the other users.
+    assert!(report.failed);
+    let mut devices = vec![own.id, missing.id];
+    devices.sort();
+    assert_eq!(homeserver.devices("alice"), devices);
+    let calls = homeserver.take_calls();
+    assert!(
+        calls.iter().all(|call| !call.ends_with(" only")),
+        "{calls:?}"
+    );
+    assert_eq!((fs::read(path).unwrap(), homeserver.user("only")), before);
+
+    let named = [&sync[..], &["--database", path, "only", "bob"]].concat();
+    let report = run(&server, &named).await;
+    assert_eq!(rows(&report), json!([["only", only, [], []]]));
+    let sync = ["homeserver", "sync", "only"];
+    let report = run(&server, &sync).await;
+    assert_eq!(report["users"][0]["error"], "there is no such account");
     homeserver.assert_no_violations();
 }
 

@@ -107,7 +107,11 @@ impl OAuthServer {
     }
 
     pub(crate) async fn revoke(&self, token: &str) -> Reply {
-        let form = form(&[("token", token), ("client_id", &self.client)]);
+        self.revoke_as(&self.client, token).await
+    }
+
+    pub(crate) async fn revoke_as(&self, client: &str, token: &str) -> Reply {
+        let form = form(&[("token", token), ("client_id", client)]);
         send(&self.server, REVOKE, &form).await
     }
 }

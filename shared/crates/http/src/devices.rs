@@ -12,7 +12,7 @@ use crate::{
     tokens::AuthenticationError,
     uia::{
         RequestParameters,
-        request::{Authentication, ProtectedRequest, Requester},
+        request::{Authentication, CarriedChange, ProtectedRequest, Requester},
     },
 };
 
@@ -74,7 +74,12 @@ pub async fn delete(
     let verified = completion.result.password.as_ref();
     let verified = verified.map(|verified| verified.password_changed_at);
     let write = |session| app.store.delete_devices(&user, &devices, verified, session);
-    let deleted = protected.finish_with(app, completion, DONE, write);
-    let change = Change::DevicesDeleted(&devices);
-    homeserver::carry_over(app, &user, Some(&account), change, deleted).await
+    let carried = CarriedChange {
+        user: &user,
+        account: Some(&account),
+        change: Change::DevicesDeleted(&devices),
+    };
+    protected
+        .finish_with(app, completion, DONE, carried, write)
+        .await
 }

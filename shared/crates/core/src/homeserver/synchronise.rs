@@ -126,8 +126,8 @@ impl Homeserver<'_> {
         Ok(emails.map(|own| own.threepid.address).collect())
     }
 
-    /// The devices that are logged in.
-    async fn devices(
+    /// The devices that are logged in. The homeserver must have exactly these devices.
+    pub async fn devices(
         self,
         user: &Localpart,
         account: &AccountRow,

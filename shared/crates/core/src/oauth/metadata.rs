@@ -11,6 +11,9 @@ use crate::{
     stage_type::StageType,
 };
 
+/// Whether this server has pages for registration.
+pub const SIGN_UP_PAGES: bool = false;
+
 /// The metadata. It has no key set, no endpoint for user information and no members of ID tokens, because this server
 /// issues no ID tokens (OA-08).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -89,7 +92,7 @@ impl AuthorizationMembers {
             token_endpoint_auth_methods_supported: ["none"],
             revocation_endpoint_auth_methods_supported: ["none"],
             authorization_response_iss_parameter_supported: true,
-            prompt_values_supported: can_sign_up(config).then_some(["create"]),
+            prompt_values_supported: is_sign_up_possible(config).then_some(["create"]),
         }
     }
 }
@@ -99,9 +102,12 @@ pub(super) fn issuer(config: &Config) -> String {
     format!("{}/", config.public_url)
 }
 
-/// Whether registration is open, and the pages of this server can complete a flow. They cannot request a message from an
-/// identity server.
-pub fn can_sign_up(config: &Config) -> bool {
+/// Whether the pages of this server can complete a registration: it is open, and all stages of a flow are possible. The
+/// pages cannot request a message from an identity server.
+pub fn is_sign_up_possible(config: &Config) -> bool {
+    if !SIGN_UP_PAGES {
+        return false;
+    }
     let is_possible = |stage: &StageType| match stage {
         StageType::Email => config.mail.is_some(),
         StageType::Msisdn => config.sms.is_some(),

@@ -14,7 +14,7 @@ mod open;
 mod registration;
 mod replay;
 
-pub use finish::{FinalAttempt, FinalTransaction, OperationError};
+pub use finish::{CarriedChange, FinalAttempt, FinalTransaction, OperationError};
 pub use registration::Registration;
 
 use self::{

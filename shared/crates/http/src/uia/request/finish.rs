@@ -7,8 +7,10 @@ use crate::{
     accounts::ChangeAccountError,
     app::App,
     error::{MatrixError, Rejection},
+    homeserver::{self, Change},
     http::Response,
-    store::{Attempt, StoreError, retry_on_conflict},
+    ids::Localpart,
+    store::{AccountRow, Attempt, StoreError, retry_on_conflict},
     threepids::Medium,
     uia::{Operation, SessionCommit, UiaCompletion},
 };
@@ -97,6 +99,40 @@ where
     }
 }
 
+/// A change for the homeserver, and the account that is changed.
+#[derive(Debug, Clone, Copy)]
+pub struct CarriedChange<'a> {
+    /// The user.
+    pub user: &'a Localpart,
+    /// The account. Without it, nothing is carried over.
+    pub account: Option<&'a AccountRow>,
+    /// The change.
+    pub change: Change<'a>,
+}
+
+/// The outcome of an operation that has changed nothing.
+enum Unchanged {
+    /// A concurrent duplicate of the request completed first.
+    Replay(Response),
+    /// The operation failed.
+    Rejected(Rejection),
+}
+
+impl From<StoreError> for Unchanged {
+    fn from(error: StoreError) -> Self {
+        Self::Rejected(error.into())
+    }
+}
+
+impl From<Unchanged> for Result<Response, Rejection> {
+    fn from(unchanged: Unchanged) -> Self {
+        match unchanged {
+            Unchanged::Replay(response) => Ok(response),
+            Unchanged::Rejected(rejection) => Err(rejection),
+        }
+    }
+}
+
 /// The next step after a failed attempt.
 enum Next {
     /// The response of a concurrent duplicate of the request that completed first.
@@ -106,19 +142,30 @@ enum Next {
 }
 
 impl ProtectedRequest {
-    /// Carries out an operation with the fixed response `answer`. `write` is its transaction.
+    /// Carries out an operation with the fixed response `answer`, and carries its change over to the homeserver. `write`
+    /// is its transaction.
     pub async fn finish_with<W>(
         &self,
         app: &App,
         completion: UiaCompletion,
         answer: &str,
+        carried: CarriedChange<'_>,
         write: impl Fn(Option<SessionCommit>) -> W + Send,
     ) -> Result<Response, Rejection>
     where
         W: Future<Output = Result<(), ChangeAccountError>> + Send,
     {
+        let CarriedChange {
+            user,
+            account,
+            change,
+        } = carried;
         let transaction = FixedAnswer { answer, write };
-        self.finish(app, completion, transaction).await
+        // A replay is an error here: the duplicate has carried the change over. Since then the user may have logged in
+        // again, and the change would remove the device of that login (HS-18).
+        let finished = self.finish_once(app, completion, transaction);
+        let carried_over = homeserver::carry_over(app, user, account, change, finished);
+        Box::pin(carried_over).await.or_else(Into::into)
     }
 
     /// Carries out the operation with a transaction that also completes the session and stores the response.
@@ -128,6 +175,17 @@ impl ProtectedRequest {
         completion: UiaCompletion,
         transaction: impl FinalTransaction,
     ) -> Result<Response, Rejection> {
+        let finished = self.finish_once(app, completion, transaction).await;
+        finished.or_else(Into::into)
+    }
+
+    /// Like [`Self::finish`], with a replay as an error.
+    async fn finish_once(
+        &self,
+        app: &App,
+        completion: UiaCompletion,
+        transaction: impl FinalTransaction,
+    ) -> Result<Response, Unchanged> {
         let state = (completion, transaction);
         retry_on_conflict(
             TRIES,
@@ -142,10 +200,11 @@ impl ProtectedRequest {
                     Ok(answer) => return Ok(Attempt::Done(replayed_answer(answer))),
                     Err(error) => error,
                 };
-                Ok(match self.on_conflict(app, completion, error).await? {
-                    Next::Replay(response) => Attempt::Done(response),
-                    Next::Retry(completion) => Attempt::Retry((*completion, transaction)),
-                })
+                match self.on_conflict(app, completion, error).await {
+                    Ok(Next::Replay(response)) => Err(Unchanged::Replay(response)),
+                    Ok(Next::Retry(completion)) => Ok(Attempt::Retry((*completion, transaction))),
+                    Err(rejection) => Err(Unchanged::Rejected(rejection)),
+                }
             },
         )
         .await
