@@ -94,7 +94,7 @@ pub enum RequestError {
     },
 }
 
-/// What the client asks the pages to do (OA-42, OA-43).
+/// The page that the client requests (OA-42, OA-43).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Prompt {
