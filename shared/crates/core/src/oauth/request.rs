@@ -94,7 +94,7 @@ pub enum RequestError {
     },
 }
 
-/// The page that the client asks for first (OA-42, OA-43).
+/// The page that the client requests (OA-42, OA-43).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Prompt {
