@@ -184,7 +184,7 @@ fn settings_for_some_functions_are_read_only_by_their_code() {
             &[
                 "functions/register-available/src/lib.rs",
                 "functions/register/src/appservice.rs",
-                "functions/register/src/user/name.rs",
+                "shared/crates/http/src/registration/name.rs",
             ],
         ),
         ("mail.configuration_set", &["functions/deliver/src/ses.rs"]),

@@ -19,6 +19,7 @@ pub mod http;
 pub mod lambda;
 pub mod oauth_http;
 pub mod pages;
+pub mod registration;
 pub mod request_token;
 pub mod threepid_creds;
 pub mod uia;

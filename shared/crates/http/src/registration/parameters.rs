@@ -1,7 +1,7 @@
 //! The parameters of a registration.
 
 use serde::{Deserialize, Serialize};
-use shared::{
+use crate::{
     devices,
     error::{ErrorCode, MatrixError},
     http::Body,
@@ -54,7 +54,7 @@ pub struct Parameters {
     pub bind_msisdn: Option<bool>,
 }
 
-shared::opaque_debug!(Parameters);
+crate::opaque_debug!(Parameters);
 
 impl Parameters {
     /// Reads a body and checks types and sizes (HTTP-16). Names and passwords are checked later.

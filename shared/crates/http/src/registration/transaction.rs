@@ -1,6 +1,6 @@
 //! The transaction that creates a user's account, and the calls after it.
 
-use shared::{
+use crate::{
     accounts::{CreateAccountError, NewAccount, NewDevice},
     app::App,
     appservices::Appservices,
@@ -18,8 +18,7 @@ use shared::{
     uia::request::{FinalAttempt, FinalTransaction, OperationError},
 };
 
-use super::name::Name;
-use crate::{answer::Response, parameters::Parameters};
+use super::{answer::Response, name::Name, parameters::Parameters};
 
 /// The creation of the account (REG-15).
 pub(super) struct AccountCreation<'a> {

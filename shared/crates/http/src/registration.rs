@@ -1,9 +1,11 @@
 //! Registers users: the checks before UIA, UIA itself, and the one transaction that creates the account.
 
+mod answer;
 mod name;
+mod parameters;
 mod transaction;
 
-use shared::{
+use crate::{
     app::App,
     error::{ErrorCode, MatrixError, Rejection},
     http::{Body, Request, Response as HttpResponse},
@@ -15,11 +17,14 @@ use shared::{
     },
 };
 
-use crate::parameters::Parameters;
+pub use answer::Response;
+pub use parameters::Parameters;
+
 use name::{Name, RequestedName};
 use transaction::AccountCreation;
 
-pub(crate) async fn register(
+/// Registers a user, or answers with a challenge.
+pub async fn register(
     app: &App,
     request: &Request,
     body: Body,
@@ -89,7 +94,7 @@ struct Prepared<'a> {
     name: Name,
     /// Whether this request is the first with the name.
     is_new_name: bool,
-    appservices: &'a shared::appservices::Appservices,
+    appservices: &'a crate::appservices::Appservices,
 }
 
 /// Checks the password before UIA, and again when the name changes (REG-24). A password that consists of the user's
