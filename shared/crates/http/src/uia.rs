@@ -16,6 +16,7 @@ mod operations;
 mod parameters;
 pub mod request;
 mod session;
+pub mod stage_page;
 mod stages;
 mod state;
 
