@@ -24,11 +24,7 @@ use name::{Name, RequestedName};
 use transaction::AccountCreation;
 
 /// Registers a user, or answers with a challenge.
-pub async fn register(
-    app: &App,
-    request: &Request,
-    body: Body,
-) -> Result<HttpResponse, Rejection> {
+pub async fn register(app: &App, request: &Request, body: Body) -> Result<HttpResponse, Rejection> {
     let protected = ProtectedRequest::for_registration(request, body)?;
     let given = Parameters::parse(&protected.body)?;
     let username = given.username.as_deref();

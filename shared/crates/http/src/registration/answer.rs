@@ -1,12 +1,12 @@
 //! The response to a registration.
 
-use serde::{Deserialize, Serialize};
 use crate::{
     accounts::NewDevice,
     app::App,
     ids::Localpart,
     tokens::{self, Issued, Login},
 };
+use serde::{Deserialize, Serialize};
 
 /// The response body (REG-20, REG-21).
 #[derive(Clone, Serialize, Deserialize)]

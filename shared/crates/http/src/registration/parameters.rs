@@ -1,6 +1,5 @@
 //! The parameters of a registration.
 
-use serde::{Deserialize, Serialize};
 use crate::{
     devices,
     error::{ErrorCode, MatrixError},
@@ -9,6 +8,7 @@ use crate::{
     secrets::Secret,
     uia::{ParametersChangedError, RequestParameters, sealed_secret},
 };
+use serde::{Deserialize, Serialize};
 
 /// The maximum length of a guest access token. Every valid token is shorter.
 const MAX_TOKEN_BYTES: usize = 2048;
