@@ -3,8 +3,22 @@
 //! [Specification](https://spec.matrix.org/v1.15/client-server-api/#oauth-20-api). The clients are public: no client can
 //! prove its identity, so every grant needs the consent of the user. Contains no requests and responses.
 
+pub mod browser_sessions;
 mod clients;
+mod codes;
+mod context;
 mod grants;
+mod redirects;
+mod request;
+mod scope;
 
 pub use clients::{ApplicationType, Client, ClientId, ClientMetadata, GrantType, find_client};
+pub use codes::{PresentedCode, find_code, issue_code};
+pub use context::{Context, ContextTooLargeError};
 pub use grants::Grant;
+pub use redirects::{Destination, ResponseMode, ResponseTarget};
+pub use request::{
+    AuthorizationErrorCode, AuthorizationRequest, Prompt, RequestError, RequestParameters,
+    UnanswerableError,
+};
+pub use scope::{GrantedScope, ScopeError};

@@ -12,6 +12,7 @@ mod account_mutations;
 mod accounts;
 mod appservices;
 mod auth_lookup;
+mod browser_sessions;
 mod commands;
 mod conflict;
 mod device_list;
@@ -24,6 +25,7 @@ mod imports;
 mod limits;
 mod moderation;
 mod oauth_clients;
+mod oauth_codes;
 mod outbox;
 mod passwords;
 mod purge;
@@ -44,6 +46,7 @@ pub use accounts::{
 };
 pub use appservices::AppservicesRow;
 pub use auth_lookup::{AttemptBuckets, AttemptFacts, CallerFacts, LoginFacts, TokenDevice};
+pub use browser_sessions::BrowserSessionRow;
 pub use commands::{
     AddThreePidError, ChangeAccountError, CreateAccountError, Deactivation, DeviceLogout,
     MAX_THREEPIDS, NewAccount, NewDevice, NewThreePid, PasswordChange, RemoveThreePidError,
@@ -59,6 +62,7 @@ pub use imports::{ExistingAccount, ImportAccountError, ImportedAccount, Imported
 pub use limits::{GcraUpdate, LimitDecision};
 pub use moderation::{Moderation, StatusChange};
 pub use oauth_clients::ClientRow;
+pub use oauth_codes::CodeRow;
 pub use outbox::{DueMessages, DuePage};
 pub use purge::{PurgeItem, PurgePage};
 pub use registration_tokens::{RegistrationToken, RegistrationTokenRow, TokenUse};

@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{app::App, store::StoreError};
+use crate::{
+    app::App,
+    store::{ClientRow, StoreError},
+};
 
 /// The start of every client ID.
 const PREFIX: &str = "ghc_";
@@ -87,21 +90,28 @@ pub struct Client {
     pub is_permanent: bool,
 }
 
+impl Client {
+    /// The client of a row. `None` if there is no row or if the registration has expired.
+    pub(super) fn of_row(
+        app: &App,
+        id: &ClientId,
+        row: Option<ClientRow>,
+    ) -> Result<Option<Self>, StoreError> {
+        let now = app.clock.now();
+        let Some(row) = row.filter(|row| row.expires.is_none_or(|expires| now < expires)) else {
+            return Ok(None);
+        };
+        let metadata = serde_json::from_str(&row.metadata).map_err(|_| row.corrupt())?;
+        Ok(Some(Self {
+            id: id.clone(),
+            metadata,
+            is_permanent: row.expires.is_none(),
+        }))
+    }
+}
+
 /// The registered client with this ID. One strongly consistent read. An expired registration is not found.
 pub async fn find_client(app: &App, id: &ClientId) -> Result<Option<Client>, StoreError> {
-    let Some(row) = app.store.find_client(id.as_str()).await? else {
-        return Ok(None);
-    };
-    if row
-        .expires
-        .is_some_and(|expires| expires <= app.clock.now())
-    {
-        return Ok(None);
-    }
-    let metadata = serde_json::from_str(&row.metadata).map_err(|_| row.corrupt())?;
-    Ok(Some(Client {
-        id: id.clone(),
-        metadata,
-        is_permanent: row.expires.is_none(),
-    }))
+    let row = app.store.find_client(id.as_str()).await?;
+    Client::of_row(app, id, row)
 }

@@ -2,7 +2,10 @@
 
 use super::{
     Store, StoreError,
-    dynamodb::{item::Item, keys},
+    dynamodb::{
+        item::{Item, Row},
+        keys,
+    },
 };
 use crate::clock::Timestamp;
 
@@ -16,6 +19,13 @@ pub struct ClientRow {
 }
 
 impl ClientRow {
+    pub(super) fn read(row: &Row) -> Result<Self, StoreError> {
+        Ok(Self {
+            metadata: row.text("metadata")?.to_owned(),
+            expires: row.time_if("expires")?,
+        })
+    }
+
     /// The error of a row whose metadata is not readable.
     pub fn corrupt(&self) -> StoreError {
         StoreError::Corrupt {
@@ -29,12 +39,7 @@ impl Store {
     /// Reads a registered client. One strongly consistent `GetItem` call.
     pub async fn find_client(&self, id: &str) -> Result<Option<ClientRow>, StoreError> {
         let key = Item::at(keys::oauth_client(id));
-        let Some(row) = self.get(&self.oauth, key).await? else {
-            return Ok(None);
-        };
-        Ok(Some(ClientRow {
-            metadata: row.text("metadata")?.to_owned(),
-            expires: row.time_if("expires")?,
-        }))
+        let row = self.get(&self.oauth, key).await?;
+        row.map(|row| ClientRow::read(&row)).transpose()
     }
 }
