@@ -1,6 +1,7 @@
 //! Registers users: the checks before UIA, UIA itself, and the one transaction that creates the account.
 
 mod answer;
+mod browser;
 mod name;
 mod parameters;
 mod transaction;
@@ -10,6 +11,7 @@ use crate::{
     error::{ErrorCode, MatrixError, Rejection},
     http::{Body, Request, Response as HttpResponse},
     passwords,
+    secrets::Secret,
     threepids::{self, Medium, ThreePidDeniedError},
     uia::{
         UiaCompletion,
@@ -18,15 +20,35 @@ use crate::{
 };
 
 pub use answer::Response;
+pub use browser::{BrowserRegistration, SignedUp, register_in_browser};
 pub use parameters::Parameters;
 
 use name::{Name, RequestedName};
 use transaction::AccountCreation;
 
-/// Registers a user, or answers with a challenge.
+/// Registers a user for a client, or returns a challenge as the error.
 pub async fn register(app: &App, request: &Request, body: Body) -> Result<HttpResponse, Rejection> {
     let protected = ProtectedRequest::for_registration(request, body)?;
     let given = Parameters::parse(&protected.body)?;
+    Box::pin(carry_out(app, protected, given, NewLogin::Device)).await
+}
+
+/// The login of a new user.
+#[derive(Debug, Clone, Copy)]
+enum NewLogin<'a> {
+    /// A device, unless the client inhibits the login.
+    Device,
+    /// A session of the browser that has this cookie.
+    Browser(&'a Secret),
+}
+
+/// The registration from the first read to the last transaction.
+async fn carry_out(
+    app: &App,
+    protected: ProtectedRequest,
+    given: Parameters,
+    login: NewLogin<'_>,
+) -> Result<HttpResponse, Rejection> {
     let username = given.username.as_deref();
     let given_name = username.map(|text| RequestedName::parse(text, &app.config));
     let localpart = given_name.as_ref().and_then(RequestedName::localpart);
@@ -80,6 +102,7 @@ pub async fn register(app: &App, request: &Request, body: Body) -> Result<HttpRe
         name,
         is_new_name,
         appservices: &appservices,
+        login,
     };
     finish(app, &protected, completion, prepared).await
 }
@@ -91,6 +114,7 @@ struct Prepared<'a> {
     /// Whether this request is the first with the name.
     is_new_name: bool,
     appservices: &'a crate::appservices::Appservices,
+    login: NewLogin<'a>,
 }
 
 /// Checks the password before UIA, and again when the name changes (REG-24). A password that consists of the user's
@@ -145,6 +169,7 @@ async fn finish(
         appservices: prepared.appservices,
         network: protected.network,
         password: hash?,
+        login: prepared.login,
     };
     protected.finish(app, completion, creation).await
 }

@@ -21,6 +21,7 @@ use crate::{
     config::Flow,
     error::Rejection,
     http::{ClientNetwork, Query, Response},
+    oauth_pages::FormStart,
     pages::{self, Allowed},
     passwords::PasswordHash,
     store::StoreError,
@@ -144,14 +145,16 @@ pub struct Frame<'a> {
     pub error: Option<&'a str>,
     /// The values of the last form.
     pub submitted: Query,
-    /// The hidden fields of the form.
+    /// The start of the form. If it is absent, the form posts to the URL of the page.
+    pub form: Option<FormStart>,
+    /// Further hidden fields of the form.
     pub hidden: Vec<(&'static str, &'a str)>,
     /// The query of the URL from which a page that waits reloads itself.
     pub query: Vec<(&'static str, &'a str)>,
     /// The number of reloads so far.
     pub reloads: usize,
-    /// The URL and the label of a link below the form.
-    pub other: Option<(&'a str, &'static str)>,
+    /// The URLs and the labels of links below the form.
+    pub links: Vec<(String, &'static str)>,
 }
 
 /// A stage of a stored session.

@@ -59,8 +59,8 @@ impl ProtectedRequest {
             anonymous: Some(FlowSet::Registration),
             ..RequestSpec::new(Operation::Register)
         };
-        // Only the browser can derive the session string, so every form of the session gets the stored response
-        // (OA-67). The body of a client is never equal to this text.
+        // Only the forms of this sign-up name the session, so each of them gets the stored response (OA-67). The body of
+        // a client is never equal to this text.
         let canonical = "sign-up page".to_owned();
         Self {
             starts_session,
