@@ -44,6 +44,7 @@ pub(crate) fn all(app: impl Fn(&str) -> Arc<App>) -> HashMap<String, Function> {
         Login: login,
         Logout: logout,
         LogoutAll: logout_all,
+        Oauth2Authorize: oauth2_authorize,
         Oauth2Introspect: oauth2_introspect,
         Refresh: refresh,
         Register: register,

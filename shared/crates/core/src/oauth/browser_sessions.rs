@@ -17,11 +17,11 @@ use crate::{
 };
 
 /// The time without use after which a session ends.
-const IDLE: Duration = Duration::from_secs(30 * 60);
+const IDLE: Duration = Duration::from_mins(30);
 /// The time after which a session ends.
-const LIFETIME: Duration = Duration::from_secs(12 * 60 * 60);
+const LIFETIME: Duration = Duration::from_hours(12);
 /// The time of the last use is written at most once in this time.
-const USE_INTERVAL: Duration = Duration::from_secs(60);
+const USE_INTERVAL: Duration = Duration::from_mins(1);
 /// The random bytes of a cookie (OA-55).
 const COOKIE_BYTES: usize = 32;
 /// The length of these bytes in base64.

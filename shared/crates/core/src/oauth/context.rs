@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// The time in which the user must finish (OA-47).
-const LIFETIME: Duration = Duration::from_secs(60 * 60);
+const LIFETIME: Duration = Duration::from_hours(1);
 /// The maximum length of a sealed context (OA-47).
 const MAX_CHARS: usize = 4 * 1024;
 /// The bytes that sealing adds: the ID of the key, the nonce and the authentication tag.
