@@ -46,6 +46,7 @@ pub(crate) fn all(app: impl Fn(&str) -> Arc<App>) -> HashMap<String, Function> {
         LogoutAll: logout_all,
         Oauth2Authorize: oauth2_authorize,
         Oauth2Introspect: oauth2_introspect,
+        Oauth2SignUp: oauth2_sign_up,
         Refresh: refresh,
         Register: register,
         RegisterAvailable: register_available,

@@ -1,7 +1,7 @@
-//! The function `versions`, on AWS Lambda.
+//! The function `oauth2-sign-up`, on AWS Lambda.
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    shared::lambda::run(versions::handle)
+    shared::lambda::run(oauth2_sign_up::handle)
 }

@@ -52,6 +52,7 @@ pub(crate) const ALLOWED: &[(&str, &str)] = &[
     ("/oauth2/authorize/logout", "GET, HEAD, POST, OPTIONS"),
     ("/oauth2/introspect", "POST, OPTIONS"),
     ("/.well-known/openid-configuration", "GET, HEAD, OPTIONS"),
+    ("/oauth2/sign-up", "GET, HEAD, POST, OPTIONS"),
     ("/_matrix/client/r0/refresh", "POST, OPTIONS"),
     ("/_matrix/client/v3/refresh", "POST, OPTIONS"),
     ("/_matrix/client/r0/register", "POST, OPTIONS"),

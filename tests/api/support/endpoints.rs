@@ -53,6 +53,7 @@ pub(crate) const ENDPOINTS: &[(&str, &[&str])] = &[
     ("/oauth2/authorize/logout", &["GET", "POST"]),
     ("/oauth2/introspect", &["POST"]),
     ("/.well-known/openid-configuration", &["GET"]),
+    ("/oauth2/sign-up", &["GET", "POST"]),
     ("/_matrix/client/r0/refresh", &["POST"]),
     ("/_matrix/client/v3/refresh", &["POST"]),
     ("/_matrix/client/r0/register", &["POST"]),
@@ -85,6 +86,7 @@ pub(crate) const WITHOUT_LIMIT: &[(&str, &[&str])] = &[
     ("/oauth2/authorize/logout", &["GET"]),
     ("/oauth2/introspect", &["POST"]),
     ("/.well-known/openid-configuration", &["GET"]),
+    ("/oauth2/sign-up", &["GET"]),
     ("/_matrix/client/versions", &["GET"]),
     ("/.well-known/matrix/client", &["GET"]),
 ];

@@ -5,11 +5,10 @@
 //! The function of the endpoint is responsible for routing and rate limits.
 
 use ::http::StatusCode;
-use serde::Deserialize;
 
 pub use super::stage_page::RELOADS;
 use super::{
-    Login, OpenSession, Operation, StageType,
+    Login, OpenSession, Operation, RequestedName, StageType,
     stage_page::{Frame, StageVisit, Submitted},
 };
 use crate::{
@@ -24,12 +23,6 @@ use crate::{
 /// Notifies the client that the stage is completed (UIA-71): the app that embeds the page, or the
 /// window that opened it.
 const DONE_SCRIPT: &str = "if(window.onAuthDone){window.onAuthDone()}else if(window.opener&&window.opener.postMessage){window.opener.postMessage('authDone','*')}";
-
-/// The one parameter of a registration that a page shows.
-#[derive(Default, Deserialize)]
-struct RequestedName {
-    username: Option<String>,
-}
 
 /// The session and the stage of a page.
 #[derive(Debug)]

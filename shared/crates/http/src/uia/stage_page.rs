@@ -190,6 +190,11 @@ impl StageVisit {
         })
     }
 
+    /// The stage.
+    pub fn stage(&self) -> StageType {
+        self.stage
+    }
+
     /// Whether the page waits for a link in an e-mail and reloads itself.
     pub fn waits(&self, app: &App) -> bool {
         stages::form(self.stage, &app.config, &self.session.state).waits
