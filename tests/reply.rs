@@ -120,6 +120,11 @@ impl Reply {
         let body = self.json();
         assert!(body.is_object(), "{request}: {body}");
         let failed = self.status.is_client_error() || self.status.is_server_error();
+        if failed && body["error_description"].is_string() {
+            let is_oauth = request.contains(" /oauth2/") && body["error"].is_string();
+            assert!(is_oauth, "{request}: {body}");
+            return;
+        }
         if failed && body.get("flows").is_none() {
             let code = body["errcode"].as_str().unwrap_or_default();
             assert!(

@@ -53,7 +53,9 @@ pub(crate) const ENDPOINTS: &[(&str, &[&str])] = &[
     ("/oauth2/authorize/logout", &["GET", "POST"]),
     ("/oauth2/introspect", &["POST"]),
     ("/.well-known/openid-configuration", &["GET"]),
+    ("/oauth2/revoke", &["POST"]),
     ("/oauth2/sign-up", &["GET", "POST"]),
+    ("/oauth2/token", &["POST"]),
     ("/_matrix/client/r0/refresh", &["POST"]),
     ("/_matrix/client/v3/refresh", &["POST"]),
     ("/_matrix/client/r0/register", &["POST"]),
@@ -87,6 +89,7 @@ pub(crate) const WITHOUT_LIMIT: &[(&str, &[&str])] = &[
     ("/oauth2/introspect", &["POST"]),
     ("/.well-known/openid-configuration", &["GET"]),
     ("/oauth2/sign-up", &["GET"]),
+    ("/oauth2/token", &["POST"]),
     ("/_matrix/client/versions", &["GET"]),
     ("/.well-known/matrix/client", &["GET"]),
 ];

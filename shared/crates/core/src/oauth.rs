@@ -7,14 +7,17 @@ pub mod browser_sessions;
 mod clients;
 mod codes;
 mod context;
+mod exchange;
 mod grants;
 mod redirects;
 mod request;
 mod scope;
+mod sessions;
 
 pub use clients::{ApplicationType, Client, ClientId, ClientMetadata, GrantType, find_client};
 pub use codes::{PresentedCode, find_code, issue_code};
 pub use context::{Context, ContextTooLargeError};
+pub use exchange::{CodeRequest, GrantError, exchange_code};
 pub use grants::Grant;
 pub use redirects::{Destination, ResponseMode, ResponseTarget};
 pub use request::{
@@ -22,3 +25,4 @@ pub use request::{
     UnanswerableError,
 };
 pub use scope::{GrantedScope, ScopeError};
+pub use sessions::{TokenResponse, refresh, revoke};

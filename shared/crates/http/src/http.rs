@@ -47,6 +47,8 @@ crate::opaque_debug!(Request);
 /// The body of a [`Response`].
 #[derive(Clone, PartialEq, Eq)]
 pub enum Content {
+    /// No body (OA-97).
+    Empty,
     /// `application/json` (HTTP-05), already serialised.
     Json(String),
     /// `text/html`, with the content security policy of the page.
@@ -107,6 +109,14 @@ impl Response {
         }
     }
 
+    /// A response without a body.
+    pub fn empty(status: StatusCode) -> Self {
+        Self {
+            content: Content::Empty,
+            ..Self::json_text(status, String::new())
+        }
+    }
+
     /// A 200 response with a JSON body.
     pub fn ok(body: &impl Serialize) -> Self {
         Self::json(StatusCode::OK, body)
@@ -127,6 +137,7 @@ impl Response {
             headers.push((CACHE_CONTROL, format!("public, max-age={seconds}")));
         }
         match &self.content {
+            Content::Empty => {}
             Content::Json(_) => headers.push(("content-type", "application/json".to_owned())),
             Content::Html { policy, .. } => {
                 headers.push(("content-type", "text/html; charset=utf-8".to_owned()));

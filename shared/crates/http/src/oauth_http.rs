@@ -8,6 +8,7 @@ use serde_json::json;
 use crate::{
     error::{ErrorCode, MatrixError},
     http::{Query, Request, Response},
+    oauth::GrantError,
 };
 
 /// The largest accepted body in bytes.
@@ -134,6 +135,29 @@ impl From<MatrixError> for OAuthError {
             description: error.message,
             retry_after: error.retry_after,
         }
+    }
+}
+
+impl From<&GrantError> for OAuthError {
+    fn from(error: &GrantError) -> Self {
+        let code = match error {
+            GrantError::UnknownClient => OAuthErrorCode::InvalidClient,
+            GrantError::Unauthorized => OAuthErrorCode::UnauthorizedClient,
+            GrantError::InvalidGrant => OAuthErrorCode::InvalidGrant,
+            GrantError::Homeserver(_) => OAuthErrorCode::Unavailable,
+            GrantError::Store(_) => OAuthErrorCode::ServerError,
+        };
+        let description = match error {
+            GrantError::UnknownClient => "the client is unknown: register it first",
+            GrantError::Unauthorized => "the client has not registered this grant",
+            GrantError::InvalidGrant => {
+                "the code or the refresh token is unknown, used or expired, or another parameter differs \
+                 from the authorization request"
+            }
+            GrantError::Homeserver(_) => "the homeserver is unavailable: try again later",
+            GrantError::Store(_) => "the request failed: try again later",
+        };
+        Self::new(code, description)
     }
 }
 

@@ -26,6 +26,7 @@ mod limits;
 mod moderation;
 mod oauth_clients;
 mod oauth_codes;
+mod oauth_sessions;
 mod outbox;
 mod passwords;
 mod purge;
@@ -49,12 +50,12 @@ pub use auth_lookup::{AttemptBuckets, AttemptFacts, CallerFacts, LoginFacts, Tok
 pub use browser_sessions::BrowserSessionRow;
 pub use commands::{
     AddThreePidError, ChangeAccountError, CreateAccountError, Deactivation, DeviceLogout,
-    MAX_THREEPIDS, NewAccount, NewDevice, NewThreePid, PasswordChange, RemoveThreePidError,
-    RemovedThreePid,
+    MAX_THREEPIDS, NewAccount, NewDevice, NewThreePid, OAuthSession, PasswordChange,
+    RemoveThreePidError, RemovedThreePid,
 };
 pub use conflict::{Attempt, retry_on_conflict};
 pub use device_list::{DevicePage, ListedDevice};
-pub use devices::{DeviceRow, NextPair, SaveDeviceError};
+pub use devices::{DeviceRow, NextPair, PreviousPair, SaveDeviceError};
 pub use export::{BindingRecord, DeviceRecord, PasswordRecord, TermsRecord, UserRecord};
 pub use homeserver_updates::{PendingUpdate, UpdateLease, user_of_update};
 pub use identity_bindings::{IdentityBinding, RecordBindingError};
@@ -63,6 +64,7 @@ pub use limits::{GcraUpdate, LimitDecision};
 pub use moderation::{Moderation, StatusChange};
 pub use oauth_clients::ClientRow;
 pub use oauth_codes::CodeRow;
+pub use oauth_sessions::{EndedSession, ExchangeCodeError};
 pub use outbox::{DueMessages, DuePage};
 pub use purge::{PurgeItem, PurgePage};
 pub use registration_tokens::{RegistrationToken, RegistrationTokenRow, TokenUse};

@@ -12,8 +12,8 @@ pub(crate) struct Page {
     pub(crate) reply: Reply,
     /// The HTML.
     pub(crate) text: String,
-    /// The path of the public URL, which the gateway removes.
-    base: String,
+    /// The public URL of the server.
+    public_url: String,
 }
 
 /// A form of a page.
@@ -45,19 +45,24 @@ impl Form {
 
 impl Page {
     pub(super) fn new(server: &TestServer, reply: Reply) -> Self {
-        let url = &server.local.config().public_url;
-        let path = url.split_once("://").unwrap().1.split_once('/');
         Self {
             text: reply.text(),
             reply,
-            base: path.map_or(String::new(), |(_, path)| format!("/{path}")),
+            public_url: server.local.config().public_url.clone(),
         }
+    }
+
+    /// The issuer of responses.
+    pub(crate) fn issuer(&self) -> String {
+        format!("{}/", self.public_url)
     }
 
     /// The path without the path of the public URL.
     fn local_path(&self, path: &str) -> String {
         assert!(path.starts_with('/'), "not a path of this server: {path}");
-        path.strip_prefix(&self.base).unwrap().to_owned()
+        let (_, url) = self.public_url.split_once("://").unwrap();
+        let base = url.find('/').map_or("", |start| &url[start..]);
+        path.strip_prefix(base).unwrap().to_owned()
     }
 
     /// The path of a redirect. Asserts that it stays on this server and repeats no form (OA-52, OA-53).
