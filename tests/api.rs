@@ -29,6 +29,7 @@ mod logout_all;
 mod oauth2_authorize;
 mod oauth2_introspect;
 mod oauth2_revoke;
+mod oauth2_sign_up;
 mod oauth2_token;
 pub(crate) mod properties;
 mod refresh;
