@@ -128,10 +128,17 @@ async fn step(
             let error = (StatusCode::BAD_REQUEST, text.into());
             return Ok(sign_up.pages.next_with_error(visit.session, &error));
         }
-        if let Submitted::Show(error) = visit.attempt(app, form, network).await? {
-            return Ok(sign_up.pages.stage(&visit, error.as_ref(), form));
-        }
-        session = visit.session;
+        session = match visit.attempt(app, form, network).await {
+            Ok(Submitted::Done) => visit.session,
+            Ok(Submitted::Show(error)) => {
+                return Ok(sign_up.pages.stage(&visit, error.as_ref(), form));
+            }
+            // A concurrent request with the same form may have completed the sign-up.
+            Err(error) => {
+                let found = visitor.find_session(app, &key).await?;
+                found.filter(OpenSession::is_finished).ok_or(error)?
+            }
+        };
     }
     sign_up.advance(session).await
 }
