@@ -24,5 +24,6 @@ mod random_faults;
 mod refunds;
 mod reset_messages;
 pub(crate) mod support;
+mod sign_up_pages;
 mod takeovers;
 mod uia;
