@@ -15,6 +15,7 @@ use shared::{
     },
     registration::{self, BrowserRegistration, Parameters, SignedUp},
     secrets::Secret,
+    store::StoreError,
     uia::{
         OpenSession, StageType,
         stage_page::{StageVisit, Submitted},
@@ -188,7 +189,11 @@ impl<'a> SignUp<'a> {
             let error = match registration::register_in_browser(app, registration).await {
                 Ok(signed_up) => return self.consent(signed_up).await,
                 Err(Rejection::Error(error)) => {
-                    return self.error(error, username, session.is_some()).await;
+                    match self.finished_meanwhile(session.as_ref(), &error).await? {
+                        Some(finished) => session = Some(finished),
+                        None => return self.error(error, username, session.is_some()).await,
+                    }
+                    continue;
                 }
                 Err(Rejection::Challenge(challenge)) => challenge.message(),
             };
@@ -204,6 +209,23 @@ impl<'a> SignUp<'a> {
             session = Some(found);
         }
         Err(FormError::OutOfDate.into())
+    }
+
+    /// The session, if a concurrent request with the same form has completed it since `before` was read. The rows of the
+    /// transaction become visible one by one, so the name can be taken before the session is finished. The next request
+    /// gets the stored response.
+    async fn finished_meanwhile(
+        &self,
+        before: Option<&OpenSession>,
+        error: &MatrixError,
+    ) -> Result<Option<OpenSession>, StoreError> {
+        let may_follow = matches!(error.code, ErrorCode::UserInUse | ErrorCode::InvalidParam);
+        if !may_follow || before.is_some_and(OpenSession::is_finished) {
+            return Ok(None);
+        }
+        let Pages { app, visitor, key } = self.pages;
+        let found = visitor.find_session(app, key).await?;
+        Ok(found.filter(OpenSession::is_finished))
     }
 
     /// The first stages of all flows.
