@@ -23,7 +23,7 @@ mod races;
 mod random_faults;
 mod refunds;
 mod reset_messages;
-pub(crate) mod support;
 mod sign_up_pages;
+pub(crate) mod support;
 mod takeovers;
 mod uia;

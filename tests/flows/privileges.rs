@@ -11,6 +11,7 @@ mod homeserver;
 mod identity;
 mod messages;
 mod sessions;
+mod sign_up_pages;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -188,6 +189,7 @@ async fn every_permission_of_the_template_is_used_none_is_missing() {
     used.extend(identity::scenario().await);
     used.extend(account_threepids::scenario().await);
     used.extend(sessions::scenario().await);
+    used.extend(Box::pin(sign_up_pages::scenario()).await);
     used.extend(Box::pin(homeserver::scenario()).await);
     let held: BTreeSet<Use> = template
         .policies
