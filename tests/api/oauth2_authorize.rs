@@ -1,12 +1,15 @@
-//! `GET /oauth2/authorize`: the authorization request (OA-30 to OA-48).
+//! `GET /oauth2/authorize` and its pages: the authorization request (OA-30 to OA-48), login and consent (OA-50 to OA-71).
 #![expect(
     clippy::unwrap_used,
     reason = "a failed expectation must fail the test, in helper functions too"
 )]
 
 mod answers;
+mod consents;
+mod contexts;
+mod logins;
+mod pages;
 
-use http::Request;
 use serde_json::json;
 use test_support::TestServer;
 
@@ -255,9 +258,9 @@ async fn oa_35_pkce_with_s256_is_required() {
     page.expect(200);
 }
 
-/// OA-36 to OA-39. The granted scope is tested with the exchange of the code.
+/// OA-36, OA-37, OA-38, OA-39. The granted scope is tested with the exchange of the code.
 #[tokio::test]
-async fn oa_36_oa_37_oa_38_oa_39_scopes() {
+async fn oa_36_a_scope_names_the_api_and_one_device() {
     let server = start().await;
     let valid = Authorization::native(&server);
     let stable = "urn:matrix:client";
@@ -289,112 +292,4 @@ async fn oa_36_oa_37_oa_38_oa_39_scopes() {
         let page = open(&server, &valid.clone().with("scope", &scope)).await;
         assert_refused(&page, "invalid_scope");
     }
-}
-
-#[tokio::test]
-async fn oa_45_a_login_hint_is_shown_and_not_looked_up() {
-    let server = start().await;
-    server.sign_up("alice").await;
-    let valid = Authorization::native(&server);
-    let mut seen = Vec::new();
-    for name in ["alice", "nobody"] {
-        let hint = valid
-            .clone()
-            .with("login_hint", &format!("mxid:@{name}:localhost"));
-        let (page, calls) = server.calls_of(open(&server, &hint)).await;
-        let form = page.clone().expect(200).form("/login");
-        assert_eq!(form.value("user"), format!("@{name}:localhost"));
-        let [csrf, context] = ["csrf", "context"].map(|name| form.value(name).to_owned());
-        let text = page
-            .text
-            .replace(name, "")
-            .replace(&csrf, "")
-            .replace(&context, "");
-        let operations: Vec<_> = calls
-            .into_iter()
-            .map(|call| (call.operation, call.tables))
-            .collect();
-        assert!(
-            operations.iter().all(|(_, tables)| *tables == ["OAuth"]),
-            "{operations:?}"
-        );
-        seen.push((text, operations));
-    }
-    assert_eq!(seen[0], seen[1]);
-    let hostile = "\"><script>alert(1)</script>";
-    let page = open(&server, &valid.clone().with("login_hint", hostile)).await;
-    assert_eq!(page.form("/login").value("user"), hostile);
-    assert!(!page.text.contains("<script"), "{}", page.text);
-    let page = open(&server, &valid.with("login_hint", &"a".repeat(256))).await;
-    assert_eq!(page.form("/login").value("user"), "");
-}
-
-/// OA-47 and OA-70: no GET request writes, with a browser session or without one.
-#[tokio::test]
-async fn oa_47_oa_70_a_get_request_only_reads() {
-    let server = TestServer::with(&[OAUTH, ("GATEHOUSE_LIMITS", "on")]).await;
-    server.sign_up("alice").await;
-    let valid = Authorization::native(&server);
-    let mut browser = Browser::new(&server);
-    let consent = browser
-        .log_in(&valid, "alice", test_support::PASSWORD)
-        .await;
-    consent.expect(200).form("/consent");
-    server.advance(std::time::Duration::from_mins(20));
-    let before = server.dump();
-    for request in [
-        valid.clone(),
-        valid.clone().with("prompt", "login"),
-        valid.clone().with("prompt", "create"),
-        valid.clone().with("scope", "openid"),
-        valid.clone().with("client_id", ""),
-    ] {
-        for mut browser in [browser.clone(), Browser::new(&server)] {
-            let (_, calls) = server.calls_of(browser.get_once(&request.path())).await;
-            assert!(calls.len() <= 2, "{calls:?}");
-            let reads = calls.iter().all(|call| call.operation == "BatchGetItem");
-            assert!(reads, "{calls:?}");
-        }
-    }
-    for path in ["login", "consent", "logout"] {
-        let path = format!("/oauth2/authorize/{path}");
-        let (page, calls) = server.calls_of(browser.get_once(&path)).await;
-        assert!(page.expect(400).text.contains("Start again in your app"));
-        assert!(calls.is_empty(), "{calls:?}");
-    }
-    let head = Request::head(valid.path()).body(Vec::new()).unwrap();
-    let reply = server.send(head).await;
-    assert_eq!((reply.status.as_u16(), reply.body.len()), (200, 0));
-    assert_eq!(server.dump(), before);
-}
-
-/// OA-47: a context has at most 4 KiB and is valid for an hour.
-#[tokio::test]
-async fn oa_47_the_context_is_short_and_expires() {
-    let server = start().await;
-    server.sign_up("alice").await;
-    let valid = Authorization::native(&server);
-    let form = open(&server, &valid).await.form("/login");
-    assert!((100..1024).contains(&form.value("context").len()));
-    let uri = format!("https://element.io/{}", "a".repeat(1900));
-    let client = client_row(&server, &metadata("web", &uri));
-    let long = Authorization::new(&client, &uri);
-    let form = open(&server, &long).await.expect(200).form("/login");
-    assert!(form.value("context").len() <= 4096);
-    let page = open(&server, &long.with("state", &"\"".repeat(1024))).await;
-    assert_refused(&page, "invalid_request");
-
-    let values = [("user", "alice"), ("password", test_support::PASSWORD)];
-    let mut browser = Browser::new(&server);
-    let form = browser.open(&valid).await.form("/login");
-    server.advance(std::time::Duration::from_secs(3599));
-    let consent = browser.clone().submit(&form, &values).await.expect(200);
-    consent.form("/consent");
-    server.advance(std::time::Duration::from_secs(1));
-    let page = browser.submit(&form, &values).await.expect(400);
-    assert!(
-        page.text.contains("Start again in your app"),
-        "OA-67: {}",
-        page.text
-    );
 }

@@ -10,6 +10,7 @@ mod accounts;
 mod homeserver;
 mod identity;
 mod messages;
+mod oauth_pages;
 mod sessions;
 mod sign_up_pages;
 
@@ -188,6 +189,7 @@ async fn every_permission_of_the_template_is_used_none_is_missing() {
     used.extend(accounts::scenario().await);
     used.extend(identity::scenario().await);
     used.extend(account_threepids::scenario().await);
+    used.extend(oauth_pages::scenario().await);
     used.extend(sessions::scenario().await);
     used.extend(Box::pin(sign_up_pages::scenario()).await);
     used.extend(Box::pin(homeserver::scenario()).await);

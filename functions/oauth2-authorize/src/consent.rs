@@ -16,28 +16,29 @@ pub(crate) async fn submit(app: &App, request: &Request) -> Result<Response, Fai
     let submission = Submission::parse(app, request)?;
     let (context, sealed) = submission.context(app)?;
     match submission.form.get("action") {
-        Some("allow") => {
-            limits::consume(app, Limit::FallbackPage, request.network).await?;
-            allow(app, &submission, &context, sealed).await
-        }
+        Some("allow") => allow(app, request, &submission, (&context, sealed)).await,
         Some("cancel") => Ok(response::denied(&app.config, &context.request.target)),
         _ => Err(FormError::OutOfDate.into()),
     }
 }
 
 /// Issues a code. The context can be opened only with the cookie of the page, and the cookie changes with the account, so
-/// the session belongs to the account on the page (OA-68).
+/// the session belongs to the account on the page (OA-68). Two round trips.
 async fn allow(
     app: &App,
+    http: &Request,
     submission: &Submission,
-    context: &Context,
-    sealed: &str,
+    (context, sealed): (&Context, &str),
 ) -> Result<Response, Failure> {
     let target = &context.request.target;
     let call_failed = || Failure::of_call(target);
     let cookie = Some(submission.browser.cookie());
     let client_id = &context.request.client_id;
-    let found = browser_sessions::find_with_client(app, client_id, cookie).await;
+    let (limited, found) = tokio::join!(
+        limits::consume(app, Limit::FallbackPage, http.network),
+        browser_sessions::find_with_client(app, client_id, cookie)
+    );
+    limited?;
     let (client, row) = found.map_err(call_failed())?;
     let client = client.ok_or(UnanswerableError::Client)?;
     let log_in = || Ok(login::page(app, &submission.browser, context, None));
@@ -47,15 +48,16 @@ async fn allow(
     };
     let grant = grant(&client, context, &row);
     // The code is issued while the account is read, and shown only if the session is valid. Otherwise nobody learns it.
-    let (session, code) = tokio::join!(
-        browser_sessions::with_device(app, Some(row), None),
-        oauth::issue_code(app, sealed.as_bytes(), &grant)
+    let (session, code, used) = tokio::join!(
+        browser_sessions::with_device(app, Some(row.clone()), None),
+        oauth::issue_code(app, sealed.as_bytes(), &grant),
+        browser_sessions::record_use(app, &row)
     );
-    let Some((session, _)) = session.map_err(call_failed())? else {
+    if session.map_err(call_failed())?.is_none() {
         return log_in();
-    };
+    }
+    used.map_err(call_failed())?;
     let code = code.map_err(call_failed())?;
-    session.record_use(app).await.map_err(call_failed())?;
     match code {
         Some(code) => Ok(response::success(&app.config, target, &code)),
         // OA-67: the app has used the code already.

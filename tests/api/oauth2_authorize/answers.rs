@@ -24,13 +24,18 @@ async fn callback(server: &TestServer, kind: &str, uri: &str, mode: &str) -> Str
     assert_eq!(response["state"], STATE, "OA-46");
     assert_eq!(response["iss"], page.issuer(), "OA-46");
     assert!(response["code"].len() >= 43, "{response:?}");
-    assert_eq!(response.len(), 3, "OA-46: {response:?}");
+    let registered = if mode == "fragment" {
+        0
+    } else {
+        uri.matches('=').count()
+    };
+    assert_eq!(response.len(), 3 + registered, "OA-46: {response:?}");
     url
 }
 
 /// OA-40, OA-41, OA-46, OA-52: every kind of redirect URI in every mode.
 #[tokio::test]
-async fn oa_40_oa_41_oa_46_oa_52_the_uri_of_the_client_is_kept() {
+async fn oa_40_the_uri_of_the_client_is_kept() {
     let server = start().await;
     server.sign_up("alice").await;
     for (kind, uri) in [

@@ -32,6 +32,8 @@ pub(crate) const ENDPOINTS: &[(&str, &[&str])] = &[
     ("/_matrix/client/v3/account/whoami", &["GET"]),
     ("/_matrix/client/r0/auth/m.login.terms/fallback/web", &["GET", "POST"]),
     ("/_matrix/client/v3/auth/m.login.terms/fallback/web", &["GET", "POST"]),
+    ("/_matrix/client/v1/auth_metadata", &["GET"]),
+    ("/_matrix/client/unstable/org.matrix.msc2965/auth_metadata", &["GET"]),
     ("/_matrix/client/r0/capabilities", &["GET"]),
     ("/_matrix/client/v3/capabilities", &["GET"]),
     ("/_matrix/client/r0/delete_devices", &["POST"]),
@@ -53,6 +55,7 @@ pub(crate) const ENDPOINTS: &[(&str, &[&str])] = &[
     ("/oauth2/authorize/logout", &["GET", "POST"]),
     ("/oauth2/introspect", &["POST"]),
     ("/.well-known/openid-configuration", &["GET"]),
+    ("/oauth2/registration", &["POST"]),
     ("/oauth2/revoke", &["POST"]),
     ("/oauth2/sign-up", &["GET", "POST"]),
     ("/oauth2/token", &["POST"]),
@@ -79,6 +82,8 @@ pub(crate) const ENDPOINTS: &[(&str, &[&str])] = &[
 #[rustfmt::skip]
 pub(crate) const WITHOUT_LIMIT: &[(&str, &[&str])] = &[
     ("/account", &["GET"]),
+    ("/_matrix/client/v1/auth_metadata", &["GET"]),
+    ("/_matrix/client/unstable/org.matrix.msc2965/auth_metadata", &["GET"]),
     ("/_matrix/key/v2/server", &["GET"]),
     ("/_matrix/client/r0/login", &["GET"]),
     ("/_matrix/client/v3/login", &["GET"]),

@@ -10,7 +10,7 @@ use http::{Request, request::Builder};
 pub(crate) use page::{Form, Page};
 use serde_json::{Value, json};
 use shared::secrets::sha256_base64;
-use test_support::TestServer;
+use test_support::{NOW, TestServer};
 
 /// The setting that turns the API on.
 pub(crate) const OAUTH: (&str, &str) = ("GATEHOUSE_AUTH_APIS", "both");
@@ -32,7 +32,11 @@ pub(crate) fn client_row(server: &TestServer, metadata: &Value) -> String {
         "PutItem",
         &json!({
             "TableName": format!("{}-oauth", server.local.config().tables),
-            "Item": { "pk": { "S": format!("CLIENT#{id}") }, "metadata": { "S": text } },
+            "Item": {
+                "pk": { "S": format!("CLIENT#{id}") },
+                "metadata": { "S": text },
+                "created": { "N": NOW.to_string() },
+            },
         }),
     );
     id

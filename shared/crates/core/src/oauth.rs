@@ -9,16 +9,21 @@ mod codes;
 mod context;
 mod exchange;
 mod grants;
+mod metadata;
 mod redirects;
 mod request;
 mod scope;
 mod sessions;
 
-pub use clients::{ApplicationType, Client, ClientId, ClientMetadata, GrantType, find_client};
+pub use clients::{
+    ApplicationType, Client, ClientId, ClientMetadata, GrantType, MetadataError,
+    RegisterClientError, find_client, register_client,
+};
 pub use codes::{PresentedCode, find_code, issue_code};
 pub use context::{Context, ContextTooLargeError};
 pub use exchange::{CodeRequest, GrantError, exchange_code};
 pub use grants::Grant;
+pub use metadata::{AuthorizationMembers, ServerMetadata, can_sign_up};
 pub use redirects::{Destination, ResponseMode, ResponseTarget};
 pub use request::{
     AuthorizationErrorCode, AuthorizationRequest, Prompt, RequestError, RequestParameters,

@@ -8,8 +8,11 @@ use serde_json::json;
 use crate::{
     error::{ErrorCode, MatrixError},
     http::{Query, Request, Response},
-    oauth::GrantError,
+    oauth::{GrantError, MetadataError, RegisterClientError, ServerMetadata},
 };
+
+/// The time in seconds for which a cache may keep the server metadata.
+const METADATA_MAX_AGE: u32 = 600;
 
 /// The largest accepted body in bytes.
 pub const MAX_BODY_BYTES: usize = 16 * 1024;
@@ -138,6 +141,34 @@ impl From<MatrixError> for OAuthError {
     }
 }
 
+impl From<MetadataError> for OAuthError {
+    fn from(error: MetadataError) -> Self {
+        let code = match error {
+            MetadataError::RedirectUri | MetadataError::RedirectUriCount => {
+                OAuthErrorCode::InvalidRedirectUri
+            }
+            MetadataError::NotAnObject
+            | MetadataError::WrongType(_)
+            | MetadataError::ClientUri
+            | MetadataError::Page(_)
+            | MetadataError::Name
+            | MetadataError::ApplicationType
+            | MetadataError::AuthMethod
+            | MetadataError::TooLong => OAuthErrorCode::InvalidClientMetadata,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<RegisterClientError> for OAuthError {
+    fn from(error: RegisterClientError) -> Self {
+        match error {
+            RegisterClientError::Limit(error) => MatrixError::from(error).into(),
+            RegisterClientError::Store(error) => MatrixError::from(error).into(),
+        }
+    }
+}
+
 impl From<&GrantError> for OAuthError {
     fn from(error: &GrantError) -> Self {
         let code = match error {
@@ -158,6 +189,14 @@ impl From<&GrantError> for OAuthError {
             GrantError::Store(_) => "the request failed: try again later",
         };
         Self::new(code, description)
+    }
+}
+
+/// The response with the metadata of this server, which anyone may cache.
+pub fn server_metadata(metadata: &ServerMetadata) -> Response {
+    Response {
+        max_age: Some(METADATA_MAX_AGE),
+        ..Response::ok(metadata)
     }
 }
 

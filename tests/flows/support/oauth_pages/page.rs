@@ -125,7 +125,7 @@ impl Page {
     pub(crate) fn response(&self) -> BTreeMap<String, String> {
         let url = self.continue_url();
         let url = url.unwrap_or_else(|| panic!("no link to the client: {}", self.text));
-        let start = url.find(['?', '#']).unwrap();
+        let start = url.find('#').or(url.find('?')).unwrap();
         let query = Query::parse(&url.as_bytes()[start + 1..]);
         let pairs = query.pairs();
         pairs

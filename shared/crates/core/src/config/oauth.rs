@@ -43,11 +43,11 @@ pub(super) fn read(raw: &mut Raw<'_>, public_url: Option<&str>) -> Option<OAuthC
             _ => None,
         },
     );
-    if is_on == Some(true) && public_url.is_some_and(|url| !is_secure(url)) {
+    if is_on == Some(true) && public_url.is_some_and(|url| !is_issuer(url)) {
         raw.add_error(
             "GATEHOUSE_PUBLIC_URL",
             format!(
-                "must be an `https://` URL, or an `http://` URL of this computer, with {APIS}=both"
+                "must be an `https://` URL without query and fragment, or an `http://` URL of this computer, with {APIS}=both"
             ),
         );
         return None;
@@ -59,8 +59,12 @@ pub(super) fn read(raw: &mut Raw<'_>, public_url: Option<&str>) -> Option<OAuthC
     })
 }
 
-/// Whether clients accept the URL: `https`, or `http` on the loopback interface.
-fn is_secure(url: &str) -> bool {
+/// Whether clients accept the URL as an issuer (RFC 8414, section 2): `https` without query and fragment, or `http` on the
+/// loopback interface.
+fn is_issuer(url: &str) -> bool {
+    if url.contains(['?', '#', '@']) {
+        return false;
+    }
     let Some(rest) = url.strip_prefix("http://") else {
         return true;
     };
@@ -77,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn oa_07_http_is_secure_on_loopback_only() {
+    fn oa_07_an_issuer_is_secure() {
         for url in [
             "https://example.org",
             "http://localhost",
@@ -85,15 +89,18 @@ mod tests {
             "http://[::1]:8008/base",
             "http://[::1]",
         ] {
-            assert!(is_secure(url), "{url}");
+            assert!(is_issuer(url), "{url}");
         }
         for url in [
             "http://example.org",
             "http://127.0.0.2",
             "http://localhost.example.org",
             "http://localhost@example.org",
+            "https://example.org/?a",
+            "https://example.org/#a",
+            "https://user@example.org",
         ] {
-            assert!(!is_secure(url), "{url}");
+            assert!(!is_issuer(url), "{url}");
         }
     }
 }

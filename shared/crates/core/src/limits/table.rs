@@ -125,6 +125,11 @@ pub enum Limit {
     DeviceRefresh,
     /// Codes and refresh tokens of the OAuth 2.0 API that are not accepted.
     RefusedGrant,
+    /// Registrations of clients of the OAuth 2.0 API, new or known.
+    ClientRegistration,
+    /// New clients of the OAuth 2.0 API, of all networks together. Each is a row. Burst and interval allow 10,000 in any
+    /// hour.
+    NewClient,
 }
 
 /// One row of [`LIMITS`].
@@ -171,7 +176,7 @@ impl LimitRow {
 
 /// All limits. The table in the documentation is generated from this table.
 #[rustfmt::skip] // One line per limit, so that the limits can be compared.
-pub const LIMITS: [LimitRow; 51] = [
+pub const LIMITS: [LimitRow; 53] = [
     row(Limit::Register, "register", "network", (240, 1), "each `POST /register` of an ordinary user"),
     row(Limit::Available, "available", "network", (60, 1), "each `GET /register/available`"),
     row(Limit::RegistrationToken, "registration-token", "network", (10, MINUTE), "each check of a registration token, by its validity endpoint or in the UIA stage; refunded if the token is valid"),
@@ -223,6 +228,8 @@ pub const LIMITS: [LimitRow; 51] = [
     row(Limit::Logout, "logout", "network", (60, 2), "each `POST /logout` and `POST /logout/all`"),
     row(Limit::DeviceRefresh, "device-refresh", "device", (30, MINUTE), "each `POST /refresh` with a valid token"),
     row(Limit::RefusedGrant, "refused-grant", "network", (60, 2), "each `POST /oauth2/token` whose code or refresh token is not accepted; above the limit the response is 503"),
+    row(Limit::ClientRegistration, "client-registration", "network", (10, MINUTE), "each `POST /oauth2/registration` with valid metadata"),
+    row(Limit::NewClient, "new-client", "all networks together", (1000, 0), "each `POST /oauth2/registration` with metadata that is not registered yet").every_millis(400),
 ];
 
 #[cfg(test)]

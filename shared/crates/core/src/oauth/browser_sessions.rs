@@ -52,7 +52,6 @@ pub struct BrowserSession {
     pub account: AccountRow,
     /// The time at which the user entered the password or signed up.
     pub authenticated: Timestamp,
-    row: BrowserSessionRow,
 }
 
 /// A new session: the cookie of the browser, and the row for the transaction that creates the account, or for
@@ -112,6 +111,11 @@ pub async fn find_with_client(
     Ok((Client::of_row(app, client, client_row)?, session))
 }
 
+/// Whether a session has ended by its age or without use.
+fn has_ended(row: &BrowserSessionRow, now: Timestamp) -> bool {
+    now >= row.ends || now >= row.last_use.plus(IDLE)
+}
+
 /// The session of a row, if it is valid, and a live device of its account. Makes one read, or none for a row that has
 /// ended.
 pub async fn with_device(
@@ -120,7 +124,7 @@ pub async fn with_device(
     device: Option<&DeviceId>,
 ) -> Result<Option<(BrowserSession, Option<DeviceRow>)>, StoreError> {
     let now = app.clock.now();
-    let Some(row) = row.filter(|row| now < row.ends && now < row.last_use.plus(IDLE)) else {
+    let Some(row) = row.filter(|row| !has_ended(row, now)) else {
         return Ok(None);
     };
     let store = &app.store;
@@ -150,19 +154,19 @@ impl BrowserSession {
         }
         metrics::user(&row.localpart);
         Some(Self {
-            localpart: row.localpart.clone(),
+            localpart: row.localpart,
             account,
             authenticated: row.authenticated,
-            row,
         })
     }
+}
 
-    /// Records the use of the session by a `POST` request, at most once a minute. Requests with `GET` write nothing.
-    pub async fn record_use(&self, app: &App) -> Result<(), StoreError> {
-        let now = app.clock.now();
-        if now.0 < self.row.last_use.0 + millis(USE_INTERVAL) {
-            return Ok(());
-        }
-        app.store.record_browser_use(&self.row.hash, now).await
+/// Records the use of a session by a `POST` request, at most once a minute. Requests with `GET` write nothing, and a
+/// session that has ended stays ended. One write at most.
+pub async fn record_use(app: &App, row: &BrowserSessionRow) -> Result<(), StoreError> {
+    let now = app.clock.now();
+    if has_ended(row, now) || now.0 < row.last_use.0 + millis(USE_INTERVAL) {
+        return Ok(());
     }
+    app.store.record_browser_use(&row.hash, now).await
 }

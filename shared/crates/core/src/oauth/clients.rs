@@ -1,16 +1,27 @@
 //! Registered clients and their metadata.
 
+mod metadata;
+mod registration;
+mod uris;
+
 use serde::{Deserialize, Serialize};
+
+pub use metadata::MetadataError;
+pub use registration::{RegisterClientError, register_client};
 
 use crate::{
     app::App,
+    clock::Timestamp,
+    secrets::sha256_base64,
     store::{ClientRow, StoreError},
 };
 
 /// The start of every client ID.
 const PREFIX: &str = "ghc_";
-/// The length of the rest of a client ID: 16 bytes in base64.
+/// The length of the rest of a client ID: 132 bits of a SHA-256 in base64.
 const HASH_CHARS: usize = 22;
+/// The start of the hashed text. A change of the canonical form needs another version.
+const VERSION: &str = "gatehouse client 1";
 
 /// The ID of a client, which is a hash of its metadata (OA-25).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,6 +29,14 @@ const HASH_CHARS: usize = 22;
 pub struct ClientId(String);
 
 impl ClientId {
+    /// The ID of a client with this metadata. Equal metadata gives the same ID on every instance, because the hash has no
+    /// key and the members and lists of accepted metadata are sorted.
+    fn of(metadata: &ClientMetadata) -> Self {
+        let hash = sha256_base64(format!("{VERSION}\n{}", metadata.canonical()).as_bytes());
+        let start: String = hash.chars().take(HASH_CHARS).collect();
+        Self(format!("{PREFIX}{start}"))
+    }
+
     /// Parses a client ID. Returns `None` for everything that this server never issues, so that it causes no read.
     pub fn parse(text: &str) -> Option<Self> {
         let hash = text.strip_prefix(PREFIX)?;
@@ -53,6 +72,11 @@ pub enum GrantType {
     RefreshToken,
 }
 
+impl GrantType {
+    /// Every grant that this server supports (OA-03).
+    pub const ALL: [Self; 2] = [Self::AuthorizationCode, Self::RefreshToken];
+}
+
 /// The accepted metadata of a client. Its JSON is stored and is part of the registration response.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClientMetadata {
@@ -79,6 +103,19 @@ pub struct ClientMetadata {
     pub tos_uri: Option<String>,
 }
 
+impl ClientMetadata {
+    /// The metadata as JSON, in the form that is hashed and stored.
+    fn canonical(&self) -> String {
+        // Serialisation cannot fail: every member is text or a list of texts.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// Whether the client registered this grant.
+    pub fn has_grant(&self, grant: GrantType) -> bool {
+        self.grant_types.contains(&grant)
+    }
+}
+
 /// A registered client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Client {
@@ -86,6 +123,8 @@ pub struct Client {
     pub id: ClientId,
     /// The metadata.
     pub metadata: ClientMetadata,
+    /// The time of the registration.
+    pub registered_at: Timestamp,
     /// Whether the registration never expires, because a user has used it (OA-26).
     pub is_permanent: bool,
 }
@@ -105,6 +144,7 @@ impl Client {
         Ok(Some(Self {
             id: id.clone(),
             metadata,
+            registered_at: row.created,
             is_permanent: row.expires.is_none(),
         }))
     }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ApplicationType, ClientMetadata};
+use super::{ApplicationType, ClientMetadata, metadata::issuer};
 use crate::config::Config;
 
 /// The hosts of the loopback interface (OA-20).
@@ -76,7 +76,7 @@ impl ResponseTarget {
 
     /// The URL of a response: the redirect URI, byte for byte (OA-41), with this parameter, `state` and `iss` (OA-46).
     pub fn url(&self, config: &Config, (name, value): (&str, &str)) -> String {
-        let issuer = format!("{}/", config.public_url);
+        let issuer = issuer(config);
         let mut parameters = vec![(name, value)];
         parameters.extend(self.state.as_deref().map(|state| ("state", state)));
         parameters.push(("iss", &issuer));
