@@ -27,8 +27,6 @@ mod login;
 mod logout;
 mod logout_all;
 mod oauth2_introspect;
-mod oauth2_revoke;
-mod oauth2_token;
 pub(crate) mod properties;
 mod refresh;
 mod register;

@@ -21,11 +21,11 @@ const ORDER: [(&str, &str); 4] = [
     (
         "core",
         "config key_ring http_exchange captcha passwords id_server_client homeserver_client app limits security_notifications
-         threepids threepid_validation identity_servers accounts homeserver tokens oauth",
+         threepids threepid_validation identity_servers accounts homeserver tokens",
     ),
     (
         "http",
-        "error http oauth_http pages oauth_pages callers credentials threepid_creds uia account_threepids devices request_token validation_pages lambda",
+        "error http pages callers credentials threepid_creds uia account_threepids devices request_token validation_pages lambda",
     ),
 ];
 

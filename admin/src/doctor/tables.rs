@@ -33,7 +33,7 @@ const fn expiring(name: &'static str) -> Expected {
     }
 }
 
-pub(super) const TABLES: [Expected; 6] = [
+pub(super) const TABLES: [Expected; 5] = [
     Expected {
         name: "accounts",
         keys: &["pk", "sk"],
@@ -43,7 +43,6 @@ pub(super) const TABLES: [Expected; 6] = [
     expiring("uia-sessions"),
     expiring("limits"),
     expiring("proofs"),
-    expiring("oauth"),
     Expected {
         has_stream: true,
         ..expiring("outbox")

@@ -56,17 +56,14 @@ pub enum Notice {
     AddressRemoved,
     /// The account was deactivated.
     Deactivated,
-    /// The session of a client was ended, because another party may have its tokens.
-    SessionEnded,
 }
 
 impl Notice {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 4] = [
         Self::PasswordChanged,
         Self::AddressAdded,
         Self::AddressRemoved,
         Self::Deactivated,
-        Self::SessionEnded,
     ];
 
     /// The name in tables and logs.
@@ -76,7 +73,6 @@ impl Notice {
             Self::AddressAdded => "address-added",
             Self::AddressRemoved => "address-removed",
             Self::Deactivated => "deactivated",
-            Self::SessionEnded => "session-ended",
         }
     }
 

@@ -123,8 +123,6 @@ pub enum Limit {
     Logout,
     /// Requests for new tokens, by device.
     DeviceRefresh,
-    /// Codes and refresh tokens of the OAuth 2.0 API that are not accepted.
-    RefusedGrant,
 }
 
 /// One row of [`LIMITS`].
@@ -171,7 +169,7 @@ impl LimitRow {
 
 /// All limits. The table in the documentation is generated from this table.
 #[rustfmt::skip] // One line per limit, so that the limits can be compared.
-pub const LIMITS: [LimitRow; 51] = [
+pub const LIMITS: [LimitRow; 50] = [
     row(Limit::Register, "register", "network", (240, 1), "each `POST /register` of an ordinary user"),
     row(Limit::Available, "available", "network", (60, 1), "each `GET /register/available`"),
     row(Limit::RegistrationToken, "registration-token", "network", (10, MINUTE), "each check of a registration token, by its validity endpoint or in the UIA stage; refunded if the token is valid"),
@@ -222,7 +220,6 @@ pub const LIMITS: [LimitRow; 51] = [
     row(Limit::TokenWrite, "token-write", "access token", (150, 0), "each request with an access token that is charged to `account`, and `POST /account/3pid/bind`, `POST /account/3pid/unbind`").every_millis(800),
     row(Limit::Logout, "logout", "network", (60, 2), "each `POST /logout` and `POST /logout/all`"),
     row(Limit::DeviceRefresh, "device-refresh", "device", (30, MINUTE), "each `POST /refresh` with a valid token"),
-    row(Limit::RefusedGrant, "refused-grant", "network", (60, 2), "each `POST /oauth2/token` whose code or refresh token is not accepted; above the limit the response is 503"),
 ];
 
 #[cfg(test)]

@@ -70,7 +70,6 @@ pub fn issue(app: &App, localpart: &Localpart, login: &Login) -> (Issued, NewDev
             .lifetime
             .map(|lifetime| app.clock.now().plus(lifetime)),
         refresh_hash: refresh.map(|token| token.hash()),
-        oauth: None,
     };
     (issued, device)
 }
@@ -108,7 +107,6 @@ pub async fn log_in(
         Some(homeserver) => {
             let chosen = login.device_id.is_some();
             let account = (user, account);
-            let save = async { save.await.map_err(LoginError::from) };
             Box::pin(log_in_at(app, homeserver, account, &device, chosen, save)).await?;
         }
         None => save.await?,
@@ -118,14 +116,14 @@ pub async fn log_in(
 
 /// Writes the device with `save`, and creates it at the homeserver. `chosen` states whether the client chose the device
 /// ID.
-pub(crate) async fn log_in_at<E: From<StoreError> + From<UpdateError>>(
+async fn log_in_at(
     app: &App,
     homeserver: Homeserver<'_>,
     (user, account): (&Localpart, &AccountRow),
     device: &NewDevice,
     chosen: bool,
-    save: impl Future<Output = Result<(), E>>,
-) -> Result<(), E> {
+    save: impl Future<Output = Result<(), SaveDeviceError>>,
+) -> Result<(), LoginError> {
     let update = homeserver.begin(user).await?;
     let stored = if chosen {
         app.store.find_device(user, &device.id).await
@@ -141,7 +139,7 @@ pub(crate) async fn log_in_at<E: From<StoreError> + From<UpdateError>>(
     };
     if let Err(error) = save.await {
         update.leave(None).await;
-        return Err(error);
+        return Err(error.into());
     }
     // An existing device keeps its display name (REG-19), and its keys if it is logged in.
     let is_logged_in = |stored: &ListedDevice| account.is_device_valid(&stored.id, stored.epoch);

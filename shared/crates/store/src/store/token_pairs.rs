@@ -11,7 +11,7 @@ use aws_sdk_dynamodb::{
 
 use super::{
     Store, StoreError,
-    devices::{DeviceRow, NEXT, NextPair, PREVIOUS},
+    devices::{DeviceRow, NEXT, NextPair},
     dynamodb::{
         expression::UpdateExpression,
         item::{Item, Row, blob, number, text},
@@ -20,7 +20,6 @@ use super::{
     },
 };
 use crate::{
-    clock::Timestamp,
     ids::{DeviceId, Localpart},
     secrets::TokenHash,
 };
@@ -46,19 +45,8 @@ pub enum RefreshOutcome {
 }
 
 impl NextPair {
-    /// Makes this pair the current one. If there is a time, the refresh token that was exchanged for this pair gets the
-    /// same response until then.
-    fn become_current(
-        &self,
-        mut update: UpdateExpression,
-        previous_until: Option<Timestamp>,
-    ) -> UpdateExpression {
-        if let Some(until) = previous_until {
-            update = update
-                .copy(PREVIOUS[0], "refresh_hash")
-                .copy(PREVIOUS[1], NEXT[3])
-                .set(PREVIOUS[2], number(until.0));
-        }
+    /// Makes this pair the current one.
+    fn become_current(&self, update: UpdateExpression) -> UpdateExpression {
         update
             .set("access_hash", text(&self.access_hash.0))
             .set_or_remove(
@@ -72,7 +60,6 @@ impl NextPair {
 impl Store {
     /// Writes the pair that follows the pair with the refresh token `refresh`. One `UpdateItem` call on the
     /// condition that the row has the tokens that `slot` requires; returns [`RefreshOutcome::Conflict`] otherwise.
-    /// `previous_until` has the meaning that it has in [`promote_next_pair`](Self::promote_next_pair).
     pub async fn save_next_pair(
         &self,
         user: &Localpart,
@@ -80,7 +67,6 @@ impl Store {
         refresh: &TokenHash,
         slot: PairSlot<'_>,
         next: &NextPair,
-        previous_until: Option<Timestamp>,
     ) -> Result<RefreshOutcome, StoreError> {
         let mut update = UpdateExpression::default();
         let (condition, replaced) = match slot {
@@ -89,7 +75,7 @@ impl Store {
                 None,
             ),
             PairSlot::After(pair) => {
-                update = pair.become_current(update, previous_until);
+                update = pair.become_current(update);
                 ("next_refresh_hash = :refresh", None)
             }
             PairSlot::InsteadOf(pair) => (
@@ -120,16 +106,14 @@ impl Store {
 
     /// Makes the next pair the current one, which invalidates the tokens before it. One
     /// `UpdateItem` call on the condition that `next` is the next pair. Returns `false` if `next` is neither the
-    /// next pair nor the current pair. Until `previous_until`, the refresh token that was exchanged for `next` gets the
-    /// same response; `None` if it gets none.
+    /// next pair nor the current pair.
     pub async fn promote_next_pair(
         &self,
         user: &Localpart,
         device: &DeviceId,
         next: &NextPair,
-        previous_until: Option<Timestamp>,
     ) -> Result<bool, StoreError> {
-        let mut update = next.become_current(UpdateExpression::default(), previous_until);
+        let mut update = next.become_current(UpdateExpression::default());
         for attribute in NEXT {
             update = update.remove(attribute);
         }
