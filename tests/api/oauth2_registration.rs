@@ -58,7 +58,7 @@ fn assert_error(reply: &Reply, status: u16, error: &str) {
 }
 
 /// The rows of clients.
-pub(super) fn clients(server: &TestServer) -> Vec<Value> {
+pub(crate) fn clients(server: &TestServer) -> Vec<Value> {
     let rows = server.local.dynamodb().table("OAuth").unwrap();
     let is_client = |row: &Value| text(&row["pk"], "S").starts_with("CLIENT#");
     rows.into_iter().filter(is_client).collect()
