@@ -1,8 +1,4 @@
 //! ruma reads the metadata of the OAuth 2.0 API.
-#![expect(
-    clippy::unwrap_used,
-    reason = "a response that ruma cannot parse ends the test"
-)]
 
 use ruma_client_api::discovery::get_authorization_server_metadata::v1::{
     CodeChallengeMethod, GrantType, Prompt, Response, ResponseMode, ResponseType,

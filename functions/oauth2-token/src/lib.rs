@@ -5,7 +5,7 @@
 //!
 //! Under load and after faults the only response is 503 without a body: clients log out after any other error of a refresh
 //! (OA-97). A valid refresh token has no rate limit. A refused request is charged to its network after its token was
-//! judged, so that a network above its limit can still refresh valid tokens (OA-98). The tokens have too many random
+//! checked, so that a network above its limit can still refresh valid tokens (OA-98). The tokens have too many random
 //! bits to be guessed.
 
 use std::{sync::Arc, time::Duration};

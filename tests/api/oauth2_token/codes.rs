@@ -126,7 +126,7 @@ async fn oa_75_a_code_lives_for_five_minutes() {
         .advance(Duration::from_millis(5 * 60 * 1000 - 1));
     let late = oauth.code().await;
     send(&oauth.server, TOKEN, &code).await.ok();
-    oauth.server.advance(Duration::from_secs(5 * 60));
+    oauth.server.advance(Duration::from_mins(5));
     assert_invalid_grant(&send(&oauth.server, TOKEN, &late).await);
 }
 
@@ -179,7 +179,7 @@ async fn oa_78_a_code_that_is_used_twice_ends_its_session() {
     let newer = oauth.log_in().await;
     assert_invalid_grant(&send(&oauth.server, TOKEN, &code).await);
     oauth.whoami(&newer).await.ok();
-    oauth.server.advance(Duration::from_secs(10 * 60));
+    oauth.server.advance(Duration::from_mins(10));
     assert_invalid_grant(&send(&oauth.server, TOKEN, &code).await);
 }
 
@@ -234,7 +234,7 @@ async fn oa_26_a_used_registration_does_not_expire() {
     );
     let (unused, used) = (oauth.code().await, oauth.code().await);
     send(&oauth.server, TOKEN, &used).await.ok();
-    oauth.server.advance(Duration::from_secs(8 * 24 * 3600));
+    oauth.server.advance(Duration::from_hours(8 * 24));
     let reply = send(&oauth.server, TOKEN, &unused).await;
     assert_invalid_grant(&reply);
     let client = oauth.server.local.dynamodb().table("OAuth").unwrap();

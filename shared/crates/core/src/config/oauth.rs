@@ -7,7 +7,7 @@ use super::parse::{Raw, parse_duration};
 /// The shortest and the longest lifetime of an access token (OA-86). A client refreshes a token about a minute before
 /// its end, so a shorter lifetime would cause constant refreshes.
 const LIFETIMES: std::ops::RangeInclusive<Duration> =
-    Duration::from_secs(2 * 60)..=Duration::from_secs(60 * 60);
+    Duration::from_mins(2)..=Duration::from_hours(1);
 
 /// The settings of the OAuth 2.0 API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -89,14 +89,6 @@ pub async fn end(app: &App, cookie: &Secret) -> Result<(), StoreError> {
     app.store.delete_browser_session(&hash_of(cookie)).await
 }
 
-/// The valid session of a cookie. Two reads, one after the other, or one if there is no session.
-pub async fn find(app: &App, cookie: &Secret) -> Result<Option<BrowserSession>, StoreError> {
-    let row = app.store.find_browser_session(&hash_of(cookie)).await?;
-    Ok(with_device(app, row, None)
-        .await?
-        .map(|(session, _)| session))
-}
-
 /// Reads a client and the session row of a cookie in one call.
 pub async fn find_with_client(
     app: &App,

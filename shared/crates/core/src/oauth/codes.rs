@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// The lifetime of a code (OA-75).
-const LIFETIME: Duration = Duration::from_secs(5 * 60);
+const LIFETIME: Duration = Duration::from_mins(5);
 /// The maximum length of a code: the ID of a key, a dot, and 32 bytes in base64.
 const MAX_CODE_CHARS: usize = 64;
 

@@ -171,7 +171,7 @@ impl Refresh<'_> {
         match saved.await? {
             RefreshOutcome::Written => Ok(Some(new.response)),
             RefreshOutcome::Conflict(Some(device)) => {
-                self.device = device;
+                self.device = *device;
                 Ok(None)
             }
             RefreshOutcome::Conflict(None) => Err(GrantError::InvalidGrant),
@@ -261,9 +261,8 @@ pub async fn revoke(app: &App, text: &Secret, client_id: Option<&str>) -> Result
         };
         match tokens::pair_of(kind, &token, &account, &device) {
             Ok(_) if account.kind != AccountKind::Guest => {}
-            Ok(_) => return Ok(()),
             Err(AuthenticationError::Store(error)) => return Err(error),
-            Err(_) => return Ok(()),
+            Ok(_) | Err(_) => return Ok(()),
         }
         let ended = EndedSession::WithToken(&device.access_hash);
         let own_client = device.oauth.as_ref().map(|session| session.client.as_str());

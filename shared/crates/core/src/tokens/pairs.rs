@@ -160,7 +160,7 @@ impl RefreshToken {
                 .save_next_pair(user, device, &own_hash, slot, &next, None);
             match saved.await? {
                 RefreshOutcome::Written => return Ok(issued),
-                RefreshOutcome::Conflict(Some(device)) => self.device = device,
+                RefreshOutcome::Conflict(Some(device)) => self.device = *device,
                 RefreshOutcome::Conflict(None) => return Err(AuthenticationError::Unknown),
             }
         }

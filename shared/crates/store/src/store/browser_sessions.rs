@@ -57,16 +57,6 @@ impl BrowserSessionRow {
 }
 
 impl Store {
-    /// Reads a browser session. One strongly consistent `GetItem` call.
-    pub async fn find_browser_session(
-        &self,
-        hash: &TokenHash,
-    ) -> Result<Option<BrowserSessionRow>, StoreError> {
-        let key = Item::at(keys::browser_session(hash));
-        let row = self.get(&self.oauth, key).await?;
-        row.map(|row| BrowserSessionRow::read(&row)).transpose()
-    }
-
     /// Reads a registered client and a browser session. One strongly consistent `BatchGetItem` call.
     pub async fn find_client_and_browser_session(
         &self,

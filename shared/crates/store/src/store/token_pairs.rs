@@ -42,7 +42,7 @@ pub enum RefreshOutcome {
     /// The next pair is written.
     Written,
     /// Nothing is written, because the row had changed since it was read. Contains the row, if it still exists.
-    Conflict(Option<DeviceRow>),
+    Conflict(Option<Box<DeviceRow>>),
 }
 
 impl NextPair {
@@ -113,7 +113,7 @@ impl Store {
             ConditionalWrite::Written(_) => Ok(RefreshOutcome::Written),
             ConditionalWrite::ConditionFailed(item) => {
                 let row = item.map(|item| DeviceRow::read(&Row::new(item)));
-                Ok(RefreshOutcome::Conflict(row.transpose()?))
+                Ok(RefreshOutcome::Conflict(row.transpose()?.map(Box::new)))
             }
         }
     }
