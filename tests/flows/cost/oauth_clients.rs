@@ -34,7 +34,7 @@ async fn oa_27_registrations_have_their_known_cost() {
 const COSTS: &str = "
     metadata: nothing
     client, new: UpdateItem Limits > GetItem OAuth > UpdateItem Limits > PutItem OAuth = 1r 3w
-    client, known: UpdateItem Limits > UpdateItem Limits > GetItem OAuth = 1r 2w
+    client, known: UpdateItem Limits > UpdateItem Limits > GetItem OAuth = 1r 1w
     client, invalid: nothing
-    client, limited: UpdateItem Limits = 0r 1w
+    client, limited: UpdateItem Limits = 0r 0w
 ";
