@@ -118,6 +118,8 @@ def check_special_users(gatehouse, synapse, population):
     body = {"type": "m.login.password", "password": population.password("addressed")}
     body["identifier"] = {"type": "m.id.thirdparty", "medium": "email", "address": "ADDRESSED@example.org"}
     gatehouse.ok("POST", f"{API}/login", body)
+
+
 def check_room(synapse, population):
     """Checks that a member of the room reads the message of each other member."""
     path, token = f"{API}/rooms/{quote(population.room)}/messages?dir=b&limit=1000", population.token("user0")

@@ -138,7 +138,7 @@ pub(super) async fn run(admin: &Admin, client: &Client, sync: &Sync) -> anyhow::
         .collect()
         .await;
     progress.clear();
-    compared.extend(other_users.iter().cloned().map(Compared::only_there));
+    compared.extend(other_users.iter().map(|user| Compared::only_there(user)));
     Ok(report(compared, sync.dry_run))
 }
 
@@ -155,9 +155,9 @@ async fn all(admin: &Admin) -> anyhow::Result<BTreeSet<Localpart>> {
 }
 
 impl Compared {
-    fn new(user: &Localpart) -> Self {
+    fn new(user: impl Into<String>) -> Self {
         Self {
-            user: user.as_str().to_owned(),
+            user: user.into(),
             difference: None,
             devices: DeviceDifferences::default(),
             repaired: false,
@@ -168,17 +168,14 @@ impl Compared {
     fn failed(user: &Localpart, error: String) -> Self {
         Self {
             error: Some(error),
-            ..Self::new(user)
+            ..Self::new(user.as_str())
         }
     }
 
-    fn only_there(user: String) -> Self {
+    fn only_there(user: &str) -> Self {
         Self {
-            user,
             difference: Some(Difference::OnlyThere),
-            devices: DeviceDifferences::default(),
-            repaired: false,
-            error: None,
+            ..Self::new(user)
         }
     }
 
@@ -195,14 +192,13 @@ impl Sides<'_> {
         let account = match self.admin.store.find_account(user).await? {
             Some(account) if account.kind == AccountKind::User => account,
             Some(_) => {
-                let repaired = true;
                 return Ok(Compared {
-                    repaired,
-                    ..Compared::new(user)
+                    repaired: true,
+                    ..Compared::new(user.as_str())
                 });
             }
             None if listed.is_some_and(|listed| listed.is_active) => {
-                return Ok(Compared::only_there(user.as_str().to_owned()));
+                return Ok(Compared::only_there(user.as_str()));
             }
             None => bail!("there is no such account"),
         };
@@ -217,7 +213,7 @@ impl Sides<'_> {
         let mut compared = Compared {
             difference,
             devices,
-            ..Compared::new(user)
+            ..Compared::new(user.as_str())
         };
         let is_repairable = difference.is_none_or(|difference| difference.advice().is_none());
         if is_repairable && !self.is_dry_run {
