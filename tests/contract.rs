@@ -16,6 +16,7 @@ mod ruma;
 mod ruma_account_threepids;
 mod ruma_identity;
 
+mod ruma_oauth;
 mod ruma_request_tokens;
 mod ruma_requests;
 mod ruma_sessions;

@@ -89,6 +89,10 @@ impl Reply {
         let names = COMMON_HEADERS
             .iter()
             .filter(|(name, _)| name.starts_with("access-control-"));
+        if header("referrer-policy") == Some("same-origin") {
+            self.check_page_of_browser(request);
+            return;
+        }
         for (name, value) in names {
             assert_eq!(
                 header(name),
@@ -116,6 +120,11 @@ impl Reply {
         let body = self.json();
         assert!(body.is_object(), "{request}: {body}");
         let failed = self.status.is_client_error() || self.status.is_server_error();
+        if failed && body["error_description"].is_string() {
+            let is_oauth = request.contains(" /oauth2/") && body["error"].is_string();
+            assert!(is_oauth, "{request}: {body}");
+            return;
+        }
         if failed && body.get("flows").is_none() {
             let code = body["errcode"].as_str().unwrap_or_default();
             assert!(
@@ -129,6 +138,45 @@ impl Reply {
                 .unwrap_or(0);
             assert!(seconds >= 1, "{request}: HTTP-20: {self:?}");
             assert_eq!(body["retry_after_ms"], seconds * 1000, "{request}: HTTP-21");
+        }
+    }
+
+    /// Asserts the invariants of every page of a browser session (OA-50, OA-51, OA-52, OA-53).
+    fn check_page_of_browser(&self, request: &str) {
+        let header = |name: &str| self.headers.get(name).and_then(|value| value.to_str().ok());
+        let names = self.headers.keys();
+        let cors = names.filter(|name| name.as_str().starts_with("access-control-"));
+        assert_eq!(cors.count(), 0, "{request}: OA-50: {self:?}");
+        for (name, value) in [
+            ("content-type", "text/html; charset=utf-8"),
+            ("cache-control", "no-store"),
+            ("x-content-type-options", "nosniff"),
+            ("x-frame-options", "DENY"),
+        ] {
+            assert_eq!(header(name), Some(value), "{request}: OA-50");
+        }
+        let policy = header("content-security-policy").unwrap_or_default();
+        for directive in [
+            "default-src 'none'",
+            "form-action 'self'",
+            "frame-ancestors 'none'",
+            "base-uri 'none'",
+        ] {
+            let mut directives = policy.split(';');
+            assert!(
+                directives.any(|own| own.trim() == directive),
+                "{request}: OA-50: {policy}"
+            );
+        }
+        if let Some(location) = header("location") {
+            assert_eq!(self.status, 303, "{request}: OA-53");
+            assert!(
+                location.starts_with('/') && !location.starts_with("//"),
+                "{request}: OA-52: {location}"
+            );
+        }
+        if self.status == StatusCode::TOO_MANY_REQUESTS {
+            assert!(header("retry-after").is_some(), "{request}: HTTP-20");
         }
     }
 }

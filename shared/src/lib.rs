@@ -6,12 +6,12 @@
 
 pub use gatehouse_core::{
     accounts, app, captcha, config, homeserver, homeserver_client, id_server_client,
-    identity_servers, key_ring, limits, passwords, security_notifications, threepid_validation,
-    threepids, tokens,
+    identity_servers, key_ring, limits, oauth, passwords, security_notifications,
+    threepid_validation, threepids, tokens,
 };
 pub use gatehouse_http::{
-    account_threepids, callers, credentials, devices, error, http, lambda, pages, request_token,
-    threepid_creds, uia, validation_pages,
+    account_threepids, callers, credentials, devices, error, http, lambda, oauth_http, oauth_pages,
+    pages, request_token, threepid_creds, uia, validation_pages,
 };
 pub use gatehouse_model::opaque_debug;
 pub use gatehouse_model::{

@@ -276,6 +276,7 @@ async fn hs_05_an_active_token_has_user_device_and_scope() {
         "username": "alice",
         "sub": "alice",
         "device_id": "PHONE",
+        "client_id": "legacy",
         "token_type": "Bearer",
     });
     assert_eq!(reply.ok(), expected);

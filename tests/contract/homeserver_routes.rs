@@ -11,17 +11,18 @@ use serde_yaml_ng::Value;
 use crate::contract::files;
 
 /// The declared paths that no proxy forwards: the homeserver answers them, or sends requests to them itself.
-const NOT_FORWARDED: [&str; 14] = [
+const NOT_FORWARDED: [&str; 15] = [
     "/",
     "/{proxy+}",
     "/.well-known/matrix/client",
-    "/.well-known/openid-configuration",
     "/_matrix/client/r0/account/whoami",
     "/_matrix/client/v3/account/whoami",
     "/_matrix/client/r0/capabilities",
     "/_matrix/client/v3/capabilities",
     "/_matrix/client/r0/devices",
     "/_matrix/client/v3/devices",
+    "/_matrix/client/unstable/org.matrix.msc2965/auth_metadata",
+    "/_matrix/client/v1/auth_metadata",
     "/_matrix/client/versions",
     "/_matrix/key/v2/server",
     "/_matrix/key/v2/server/",
@@ -29,13 +30,11 @@ const NOT_FORWARDED: [&str; 14] = [
 ];
 
 /// Other paths of a homeserver. Many of them begin or end like a path of this service.
-const OF_THE_HOMESERVER: [&str; 48] = [
+const OF_THE_HOMESERVER: [&str; 46] = [
     "/.well-known/matrix/server",
-    "/_matrix/client/unstable/org.matrix.msc2965/auth_metadata",
     "/_matrix/client/unstable/org.matrix.msc3814.v1/dehydrated_device",
     "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync",
     "/_matrix/client/unstable/register",
-    "/_matrix/client/v1/auth_metadata",
     "/_matrix/client/v1/login/get_token",
     "/_matrix/client/v1/media/config",
     "/_matrix/client/v1/media/download/example.org/login",

@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::contract::files::{self, Test};
 
 /// The groups of `requirements.md`, in the order of the file.
-const GROUPS: [&str; 21] = [
+const GROUPS: [&str; 22] = [
     "HTTP", "TOK", "UIA", "REG", "GUEST", "AVAIL", "3PID", "PWD", "DEACT", "IDS", "VER", "LOGIN",
-    "OUT", "REFR", "RTOK", "WHO", "ACC3", "DEV", "CAP", "WK", "HS",
+    "OUT", "REFR", "RTOK", "WHO", "ACC3", "DEV", "CAP", "WK", "HS", "OA",
 ];
 
 /// Parses `ID: text`. The text must consist of words, so that it cannot be another ID.

@@ -26,14 +26,14 @@ const runOver = (dynamodb, options) =>
 
 test("DynamoDB Local creates the tables of template.yaml and accepts every call; only the schedule delivers", () =>
   withDynamoDbLocal(async (dynamodb) => {
-    assert.equal(await createTables(dynamodb, PREFIX), "5 tables");
+    assert.equal(await createTables(dynamodb, PREFIX), "6 tables");
     await runOver(dynamodb);
   }));
 
 // moto checks a condition and writes in two steps that are not atomic, so it cannot be tested with concurrent requests.
 test("moto's DynamoDB creates the tables of template.yaml and accepts every call, one at a time", () =>
   withMoto(async (dynamodb) => {
-    assert.equal(await createTables(dynamodb, PREFIX), "5 tables");
+    assert.equal(await createTables(dynamodb, PREFIX), "6 tables");
     await runOver(dynamodb, { concurrent: false });
   }));
 

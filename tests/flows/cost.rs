@@ -11,6 +11,8 @@ mod devices;
 mod homeserver;
 mod homeserver_updates;
 mod messages;
+mod oauth_clients;
+mod oauth_pages;
 mod refusals;
 mod registration;
 mod validation;

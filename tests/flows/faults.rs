@@ -7,6 +7,8 @@
 
 mod account_threepids;
 mod accounts;
+mod oauth_clients;
+mod oauth_pages;
 mod registration;
 mod validation;
 

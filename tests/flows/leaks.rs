@@ -10,6 +10,7 @@ mod accounts;
 mod homeserver;
 mod identity_server;
 mod logins;
+mod oauth_pages;
 mod registration;
 mod validation;
 

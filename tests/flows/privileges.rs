@@ -10,6 +10,8 @@ mod accounts;
 mod homeserver;
 mod identity;
 mod messages;
+mod oauth_pages;
+mod oauth_tokens;
 mod sessions;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
@@ -39,9 +41,9 @@ use crate::flows::{
     },
 };
 
-/// Makes the calls of each function at its start. A function reads the secret if it uses keys, and a
-/// table if its policy allows any table. Workers do not read a table at their start, because no client
-/// waits for them.
+/// Makes the calls of each function at its start. A function reads the secret if it uses keys, and the
+/// application services if its policy allows it to read accounts. Workers do not read a table at their
+/// start, because no client waits for them.
 async fn start_every_function(server: &TestServer) {
     let template = Template::ours().unwrap();
     let secret = json!({ "current": "0123456789abcdef0123456789abcdef" });
@@ -55,8 +57,11 @@ async fn start_every_function(server: &TestServer) {
             let fetched = KeySettings::fetch(&sdk, lookup).await;
             fetched.unwrap();
         }
-        let mut tables = permissions.iter().map(|held| held.action.contains(':'));
-        if tables.any(|elsewhere| !elsewhere) && !template.workers.contains_key(function) {
+        let mut reads = permissions
+            .iter()
+            .map(|held| (&*held.action, &*held.resource));
+        let reads_accounts = reads.any(|read| read == ("BatchGetItem", "Accounts"));
+        if reads_accounts && !template.workers.contains_key(function) {
             app::warm_up(&process_of(server, function).store).await;
         }
     }
@@ -187,6 +192,8 @@ async fn every_permission_of_the_template_is_used_none_is_missing() {
     used.extend(accounts::scenario().await);
     used.extend(identity::scenario().await);
     used.extend(account_threepids::scenario().await);
+    used.extend(oauth_pages::scenario().await);
+    used.extend(Box::pin(oauth_tokens::scenario()).await);
     used.extend(sessions::scenario().await);
     used.extend(Box::pin(homeserver::scenario()).await);
     let held: BTreeSet<Use> = template

@@ -9,6 +9,7 @@ mod account_threepids;
 mod concurrent_duplicates;
 mod limits;
 mod logins;
+mod oauth_pages;
 mod refreshes;
 mod registration;
 mod validation;

@@ -10,6 +10,8 @@ pub(crate) mod hash_counting;
 pub(crate) mod homeserver;
 pub(crate) mod identity_server;
 pub(crate) mod mail_helpers;
+pub(crate) mod oauth_pages;
+pub(crate) mod oauth_tokens;
 pub(crate) mod synapse;
 pub(crate) mod threepid_helpers;
 

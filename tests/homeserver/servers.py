@@ -30,6 +30,7 @@ class Servers:
             PUBLIC_URL=public_url,
             TRUSTED_PROXIES="127.0.0.1",
             SIGNING_KEY=self.signing_key,
+            AUTH_APIS="both",
             HOMESERVER_URL=f"http://127.0.0.1:{call_port}",
             HOMESERVER_SECRET=secret,
             **settings,

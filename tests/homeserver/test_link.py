@@ -14,7 +14,7 @@ async def unlinked(servers):
     settings = servers.gatehouse.settings
     servers.gatehouse.stop()
     servers.gatehouse.settings = {
-        name: value for name, value in settings.items() if not name.startswith("HOMESERVER_")
+        name: value for name, value in settings.items() if not name.startswith(("HOMESERVER_", "AUTH_APIS"))
     }
     await servers.gatehouse.start()
     try:

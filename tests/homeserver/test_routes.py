@@ -8,8 +8,6 @@ from registry import test
 
 # Paths that Gatehouse does not declare.
 OF_THE_HOMESERVER = [
-    ("GET", "/_matrix/client/v1/auth_metadata"),
-    ("GET", "/_matrix/client/unstable/org.matrix.msc2965/auth_metadata"),
     ("GET", "/_matrix/client/v3/auth/m.oauth/fallback/web"),
     ("GET", "/_matrix/client/v3/login/sso/redirect"),
     ("POST", "/_matrix/client/v1/login/get_token"),
@@ -31,8 +29,12 @@ def declared_routes():
     """Yields method, path and whether a proxy forwards the path, for each route of each function."""
     for file in sorted((REPOSITORY / "functions").glob("*/function.yaml")):
         declaration = file.read_text()
-        is_forwarded = not re.search(r"^reverse_proxy: false$", declaration, re.MULTILINE)
-        for line in re.findall(r"^  - ((?:GET|PUT|POST|DELETE) .*)$", declaration, re.MULTILINE):
+        forwards_all = not re.search(r"^reverse_proxy:", declaration, re.MULTILINE)
+        # A list names the routes that a proxy forwards.
+        _, _, forwarded = declaration.partition("\nreverse_proxy:\n")
+        routes, _, _ = declaration.partition("\nreverse_proxy:")
+        for line in re.findall(r"^  - ((?:GET|PUT|POST|DELETE) .*)$", routes, re.MULTILINE):
+            is_forwarded = forwards_all or f"  - {line}\n" in forwarded
             *words, path = line.split()
             path = path.replace("{type}", "m.login.dummy").replace("{medium}", "email")
             path = re.sub(r"\{\w+\}", "A%2FB", path)

@@ -158,7 +158,7 @@ def fail_and_retry(url, stack):
         raise AssertionError("the deployment must fail")
     dynamodb, cloudformation = client("dynamodb", url), client("cloudformation", url)
     tables = [it for it in dynamodb.list_tables()["TableNames"] if it.startswith(f"{name}-")]
-    assert len(tables) == 5, tables
+    assert len(tables) == 6, tables
     cloudformation.delete_stack(StackName=name)
     left = [it for it in dynamodb.list_tables()["TableNames"] if it.startswith(f"{name}-")]
     assert not left, f"these tables would make the next deployment fail: {left}"

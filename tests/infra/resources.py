@@ -15,6 +15,7 @@ RETAINED = {
     "Accounts": "RetainExceptOnCreate",
     "KeyRing": "RetainExceptOnCreate",
     "MailIdentity": "RetainExceptOnCreate",
+    "OAuth": "RetainExceptOnCreate",
     "ApiLogRoleMade": "Retain",
     "ApiLogSettings": "Retain",
 }

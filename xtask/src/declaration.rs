@@ -26,9 +26,9 @@ struct Members {
     /// Route lines. A function without routes is invoked by its `Events`.
     #[serde(default)]
     routes: Vec<String>,
-    /// Whether a reverse proxy in front of a homeserver forwards the routes.
-    #[serde(default = "yes")]
-    reverse_proxy: bool,
+    /// The routes that a reverse proxy in front of a homeserver forwards.
+    #[serde(default)]
+    reverse_proxy: Forwarding,
     /// Memory in MB. A function with 1769 MB has one whole vCPU.
     memory: u32,
     /// Whether requests hash passwords. For such functions, concurrency can be reserved.
@@ -57,8 +57,20 @@ struct Members {
     without_limit: Vec<String>,
 }
 
-fn yes() -> bool {
-    true
+/// The value of `reverse_proxy`.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Forwarding {
+    /// All routes or none.
+    All(bool),
+    /// These route lines.
+    Routes(Vec<String>),
+}
+
+impl Default for Forwarding {
+    fn default() -> Self {
+        Self::All(true)
+    }
 }
 
 /// A function with its declaration.
@@ -69,7 +81,8 @@ pub(crate) struct Function {
     pub(crate) summary: String,
     pub(crate) description: String,
     pub(crate) routes: Vec<Route>,
-    pub(crate) reverse_proxy: bool,
+    /// The routes that a reverse proxy in front of a homeserver forwards.
+    pub(crate) forwarded: Vec<Route>,
     pub(crate) memory: u32,
     pub(crate) hashes_passwords: bool,
     pub(crate) timeout: Option<u32>,
@@ -95,6 +108,21 @@ impl Function {
                 "`without_limit`: no route has the method {method}"
             );
         }
+        let forwarded = match members.reverse_proxy {
+            Forwarding::All(true) => routes.clone(),
+            Forwarding::All(false) => Vec::new(),
+            Forwarding::Routes(lines) => lines
+                .iter()
+                .map(|line| {
+                    let route = Route::parse(line)?;
+                    ensure!(
+                        routes.contains(&route),
+                        "`reverse_proxy`: `{line}` is not a route line"
+                    );
+                    Ok(route)
+                })
+                .collect::<Result<_>>()?,
+        };
         let description = match (members.description, routes.first()) {
             (Some(description), _) => description,
             (None, Some(route)) => route.to_string(),
@@ -105,7 +133,7 @@ impl Function {
             summary: members.summary,
             description,
             routes,
-            reverse_proxy: members.reverse_proxy,
+            forwarded,
             memory: members.memory,
             hashes_passwords: members.hashes_passwords,
             timeout: members.timeout,
@@ -270,8 +298,24 @@ tables:
         assert!(Function::parse("some-things", wrong).is_err());
         let method = format!("{SOURCE}without_limit: [PUT]\n");
         assert!(Function::parse("some-things", method).is_err());
+        let route = format!("{SOURCE}reverse_proxy: [GET r0 v3 /some/things]\n");
+        assert!(Function::parse("some-things", route).is_err());
         let without = "summary: Sends.\nmemory: 256\n".to_owned();
         assert!(Function::parse("sender", without).is_err());
+    }
+
+    #[test]
+    fn a_reverse_proxy_forwards_all_routes_some_or_none() {
+        let routes = "routes:\n  - GET /a\n";
+        for (member, expected) in [
+            ("", 2),
+            ("reverse_proxy: false\n", 0),
+            ("reverse_proxy: [GET /a]\n", 1),
+        ] {
+            let source = SOURCE.replace("routes:\n", routes) + member;
+            let function = Function::parse("some-things", source).unwrap();
+            assert_eq!(function.forwarded.len(), expected, "{member}");
+        }
     }
 
     #[test]

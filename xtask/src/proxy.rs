@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::declaration::Function;
+use crate::{declaration::Function, route::Route};
 
 /// The start of every value of a parameter. The homeserver serves the fallback pages of other stages (`m.oauth`).
 const STARTS: [(&str, &str); 1] = [("{type}", "m.login.")];
@@ -92,23 +92,20 @@ fn expression<'a>(paths: impl IntoIterator<Item = &'a str>) -> String {
     format!("^{}$", tree.expression())
 }
 
-/// The functions whose paths a reverse proxy forwards.
-fn forwarded(functions: &[Function]) -> impl Iterator<Item = &Function> {
-    functions.iter().filter(|function| function.reverse_proxy)
+/// The routes that a reverse proxy forwards.
+fn forwarded(functions: &[Function]) -> impl Iterator<Item = &Route> {
+    functions.iter().flat_map(|function| &function.forwarded)
 }
 
 /// The expression for every path that a reverse proxy forwards.
 fn forwarded_expression(functions: &[Function]) -> String {
-    let paths: Vec<String> = forwarded(functions)
-        .flat_map(|function| function.paths().map(|(path, _)| path))
-        .collect();
+    let paths: Vec<String> = forwarded(functions).flat_map(Route::paths).collect();
     expression(paths.iter().map(String::as_str))
 }
 
 /// A pattern for every path that a reverse proxy forwards, sorted.
 pub(crate) fn patterns(functions: &[Function]) -> Vec<String> {
-    let routes = forwarded(functions).flat_map(|function| &function.routes);
-    let mut patterns: Vec<String> = routes
+    let mut patterns: Vec<String> = forwarded(functions)
         .map(|route| pattern(&route.wildcard_path()))
         .collect();
     patterns.sort_unstable();

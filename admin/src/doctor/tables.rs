@@ -33,7 +33,7 @@ const fn expiring(name: &'static str) -> Expected {
     }
 }
 
-pub(super) const TABLES: [Expected; 5] = [
+pub(super) const TABLES: [Expected; 6] = [
     Expected {
         name: "accounts",
         keys: &["pk", "sk"],
@@ -43,6 +43,7 @@ pub(super) const TABLES: [Expected; 5] = [
     expiring("uia-sessions"),
     expiring("limits"),
     expiring("proofs"),
+    expiring("oauth"),
     Expected {
         has_stream: true,
         ..expiring("outbox")

@@ -1,8 +1,9 @@
 //! `GET /account`
 //!
-//! The page that the homeserver's clients open to manage an account (HS-09). It describes the changes that users can
+//! The page that clients open to manage an account (HS-09). The server metadata has its URL. It describes the changes that users can
 //! make in their app, as the settings of this server permit. It contains no form and no script, and a query string has
-//! no effect. The function reads no table. If no homeserver is configured, the path is unknown (HS-01).
+//! no effect. The function reads no table. It is served together with the metadata: with
+//! a homeserver (HS-01), or with the OAuth 2.0 API.
 
 use std::sync::Arc;
 
@@ -13,6 +14,7 @@ use shared::{
     config::Config,
     error::{MatrixError, Rejection},
     http::{Request, Response},
+    oauth::ServerMetadata,
     pages::{self, Allowed},
 };
 
@@ -34,7 +36,7 @@ struct Change {
 /// Handles the request.
 #[expect(clippy::unused_async, reason = "handlers are async")]
 pub async fn handle(app: Arc<App>, _request: Request) -> Result<Response, Rejection> {
-    if app.config.homeserver.is_none() {
+    if ServerMetadata::of(&app.config).is_none() {
         return Err(MatrixError::unknown_path().into());
     }
     let page = AccountPage {

@@ -19,11 +19,13 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
     let caller = callers::identify(&app, &request, TokenLimits::READ).await?;
     // GUEST-06
     caller.ensure_not_guest()?;
+    // A token of the OAuth 2.0 API changes neither the password nor 3PIDs here (OA-146).
+    let is_account_api = caller.ensure_account_api().is_ok();
     // CAP-01
     Ok(HttpResponse::ok(&json!({
         "capabilities": {
-            "m.change_password": { "enabled": app.config.password_changes },
-            "m.3pid_changes": { "enabled": app.config.threepid_changes },
+            "m.change_password": { "enabled": is_account_api && app.config.password_changes },
+            "m.3pid_changes": { "enabled": is_account_api && app.config.threepid_changes },
             "m.get_login_token": { "enabled": false },
         },
     })))

@@ -156,6 +156,9 @@ impl Mail {
                     format!("An address was removed from your account on {server}")
                 }
                 Notice::Deactivated => format!("Your account on {server} was deactivated"),
+                Notice::SessionEnded => {
+                    format!("A device was signed out of your account on {server}")
+                }
             },
         }
     }

@@ -2,7 +2,7 @@
 
 use shared::{
     app::App,
-    credentials::{self, Identifier, Verified},
+    credentials::{self, Identifier},
     error::{ErrorCode, MatrixError, Rejection},
     http::{Body, Request, Response},
     secrets::Secret,
@@ -34,21 +34,7 @@ pub(crate) async fn log_in(
         super::finish(app, &verified.localpart, &verified.account, &login),
         attempt.refund(app),
         attempt.trust_network(app, &verified.localpart),
-        upgrade_hash(app, &verified, &password)
+        credentials::upgrade_hash(app, &verified, &password)
     );
     response
-}
-
-/// Replaces a password hash that differs in algorithm, cost or pepper from a new one. A failure must
-/// not fail the login.
-async fn upgrade_hash(app: &App, verified: &Verified, password: &Secret) {
-    let Some(outdated) = &verified.outdated else {
-        return;
-    };
-    if let Ok(hash) = app.hasher.hash(password, &*app.rng).await {
-        let store = &app.store;
-        let _ = store
-            .replace_password_hash(&verified.localpart, outdated, &hash)
-            .await;
-    }
 }

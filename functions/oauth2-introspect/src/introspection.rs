@@ -17,6 +17,10 @@ use shared::{
 
 /// The scope of every active token, without the device.
 const SCOPE: &str = "openid urn:matrix:client:api:*";
+/// The header of a homeserver that reads the member `device_id` of the response.
+const SUPPORTS_DEVICE_ID: &str = "x-mas-supports-device-id";
+/// The client of the tokens of the account API.
+const ACCOUNT_API: &str = "legacy";
 /// The start of the scope of a device.
 const DEVICE_SCOPE: &str = "urn:matrix:client:device:";
 
@@ -41,6 +45,8 @@ pub struct ActiveToken {
     pub sub: String,
     /// The device of the token. It takes precedence over the device in the scope.
     pub device_id: String,
+    /// The client of the OAuth 2.0 API, or `legacy` for a token of the account API (OA-137).
+    pub client_id: String,
     /// How a client sends the token.
     pub token_type: &'static str,
     /// The remaining lifetime in whole seconds. Absent if the token does not expire.
@@ -60,6 +66,11 @@ pub(crate) async fn answer(
         .get("token")
         .ok_or_else(|| MatrixError::new(ErrorCode::MissingParam, "`token` is missing"))?;
     let session = tokens::introspect(app, &Secret::new(token.to_owned())).await?;
+    // OA-136: without the header, a homeserver reads the device from the scope only. Palpo would take any device of the
+    // user.
+    let reads_device_id = request.headers.contains_key(SUPPORTS_DEVICE_ID);
+    let session =
+        session.filter(|session| reads_device_id || is_scope_token(session.device.as_str()));
     let now = app.clock.now();
     let remaining = |session: &Session| session.expires.map(|expires| expires.since(now));
     Ok(HttpResponse::ok(&Response {
@@ -103,6 +114,10 @@ fn describe(session: &Session, remaining: Option<Duration>) -> ActiveToken {
         username: user.to_owned(),
         sub: user.to_owned(),
         device_id: device.to_owned(),
+        client_id: session
+            .oauth_client
+            .clone()
+            .unwrap_or_else(|| ACCOUNT_API.to_owned()),
         token_type: "Bearer",
         expires_in: remaining.map(seconds),
     }

@@ -29,6 +29,7 @@ use crate::{
     },
     flows::support::{
         account_helpers::{LOGIN, login_of},
+        oauth_pages::{Authorization, Browser, NATIVE_URI, OAUTH, metadata},
         threepid_helpers::{MAIL, SMS},
     },
 };
@@ -44,7 +45,10 @@ fn forged(server: &TestServer, kind: TokenKind, device: &str) -> String {
 /// A request with which a client reaches the limit of a route: the query and the body.
 fn complete(method: &str, path: &str, refresh: &str) -> (String, Vec<u8>) {
     let stem = path.rsplit_once("/_matrix/client/").map_or(path, |it| it.1);
-    let stem = stem.split_once('/').map_or(stem, |(_, stem)| stem);
+    let stem = match stem.strip_prefix("/oauth2/") {
+        Some(_) => &stem[1..],
+        None => stem.split_once('/').map_or(stem, |(_, stem)| stem),
+    };
     let query = match (method, stem) {
         ("GET", "register/available") => "?username=alice",
         ("GET", "register/m.login.registration_token/validity") => "?token=wrong",
@@ -61,6 +65,8 @@ fn complete(method: &str, path: &str, refresh: &str) -> (String, Vec<u8>) {
         "devices/DEVICE" if method == "PUT" => json!({ "display_name": "x" }),
         "validate/email/submitToken" => json!({ "sid": "a", "client_secret": "b", "token": "c" }),
         "validate/email/confirm" => return (query.to_owned(), b"sid=a&token=b".to_vec()),
+        "oauth2/revoke" => return (query.to_owned(), b"token=x".to_vec()),
+        "oauth2/registration" => metadata("native", NATIVE_URI),
         _ if stem.ends_with("email/requestToken") => mail_to("nobody@example.org", "secret", 1),
         _ if stem.ends_with("msisdn/requestToken") => text_to("07400123456", "secret", 1),
         _ => json!({}),
@@ -135,7 +141,7 @@ async fn start() -> TestServer {
         "GATEHOUSE_REGISTRATION_FLOWS",
         "m.login.dummy m.login.email.identity m.login.msisdn",
     );
-    TestServer::with(&[LIMITS_ON, MAIL, SMS, flows]).await
+    TestServer::with(&[LIMITS_ON, MAIL, SMS, OAUTH, flows]).await
 }
 
 async fn status(
@@ -144,11 +150,35 @@ async fn status(
     (method, path): (&str, &str),
     [access, refresh]: [&str; 2],
 ) -> StatusCode {
+    if path.starts_with("/oauth2/authorize/") {
+        return status_of_form(server, peer, path).await;
+    }
     let (query, body) = complete(method, path, refresh);
     let bearer = format!("Bearer {access}");
-    let headers = [("authorization", bearer.as_str())];
+    let content_type = match path {
+        "/oauth2/revoke" => "application/x-www-form-urlencoded",
+        _ => "application/json",
+    };
+    let headers = [
+        ("authorization", bearer.as_str()),
+        ("content-type", content_type),
+    ];
     let request = request(method, &format!("{path}{query}"), &headers, &body);
     server.send_from(peer, request).await.status
+}
+
+/// Submits a form of the pages of the OAuth 2.0 API. The page with the form is opened from another network.
+async fn status_of_form(server: &TestServer, peer: IpAddr, path: &str) -> StatusCode {
+    let valid = Authorization::native(server);
+    let mut browser = Browser::new(server);
+    let page = if path.ends_with("/login") {
+        browser.open(&valid).await
+    } else {
+        browser.log_in(&valid, "alice", PASSWORD).await
+    };
+    browser.peer = peer;
+    let values = [("user", "nobody"), ("password", "x"), ("action", "allow")];
+    browser.submit(&page.form(path), &values).await.reply.status
 }
 
 async fn log_in(server: &TestServer, device: &str) -> Value {

@@ -11,7 +11,7 @@ use crate::api::support::{
 const DISCOVERY: &str = "/.well-known/openid-configuration";
 
 #[tokio::test]
-async fn hs_01_without_a_homeserver_discovery_is_404() {
+async fn hs_01_without_a_homeserver_and_the_oauth_api_discovery_is_404() {
     let server = TestServer::new().await;
     let unknown = server.get("/.well-known/unknown").await;
     let reply = server.get(DISCOVERY).await;

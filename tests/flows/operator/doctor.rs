@@ -68,7 +68,14 @@ async fn doctor_passes_on_a_new_deployment_and_skips_some_checks() {
         }
     }
     let tables = server.local.config().tables.clone();
-    for table in ["accounts", "uia-sessions", "limits", "proofs", "outbox"] {
+    for table in [
+        "accounts",
+        "uia-sessions",
+        "limits",
+        "proofs",
+        "oauth",
+        "outbox",
+    ] {
         assert_eq!(
             states[&format!("table {tables}-{table}")][0],
             "ok",

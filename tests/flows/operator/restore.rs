@@ -29,6 +29,7 @@ fn restore(server: &TestServer, backup: &[Value]) {
     let prefix = &server.local.config().tables;
     for (table, suffix) in [
         ("Limits", "limits"),
+        ("OAuth", "oauth"),
         ("Outbox", "outbox"),
         ("Proofs", "proofs"),
         ("UiaSessions", "uia-sessions"),

@@ -13,11 +13,12 @@ const PURPOSES: [ValidationPurpose; 3] = [
     ValidationPurpose::Reset,
     ValidationPurpose::Add,
 ];
-const NOTICES: [Notice; 4] = [
+const NOTICES: [Notice; 5] = [
     Notice::PasswordChanged,
     Notice::AddressAdded,
     Notice::AddressRemoved,
     Notice::Deactivated,
+    Notice::SessionEnded,
 ];
 
 const fn server_named(name: &str) -> ServerInfo<'_> {

@@ -8,6 +8,7 @@ mod flows;
 mod homeserver;
 mod identity_servers;
 mod messages;
+mod oauth;
 mod parse;
 mod partial;
 mod sender;
@@ -24,6 +25,7 @@ pub use identity_servers::{IdServerApi, IdentityServers, Validation};
 pub use messages::{
     AddressPolicy, DailyLimits, EmailLink, MailConfig, Privacy, SmsConfig, SmsNumbers,
 };
+pub use oauth::OAuthConfig;
 pub use parse::{LONGEST_DURATION, parse_duration};
 pub use partial::{
     read_captcha, read_homeserver, read_imported_pepper, read_keys, read_passwords, read_tables,
@@ -74,6 +76,8 @@ pub struct Config {
     pub deactivation: bool,
     /// The homeserver whose accounts are kept here. `None` if no homeserver is configured.
     pub homeserver: Option<HomeserverConfig>,
+    /// The OAuth 2.0 API.
+    pub oauth: OAuthConfig,
     /// The content of `/.well-known/matrix/client`. `None` if that path returns 404 (WK-01).
     pub well_known: Option<WellKnown>,
     /// The captcha provider, if configured.
@@ -287,6 +291,7 @@ impl Config {
         let threepid_changes = raw.switch("GATEHOUSE_3PID_CHANGES");
         let deactivation = raw.switch("GATEHOUSE_DEACTIVATION");
         let homeserver = homeserver::read(raw);
+        let oauth = oauth::read(raw, public_url.as_deref());
         let well_known = well_known::read(raw);
         let limits = raw.switch("GATEHOUSE_LIMITS");
         let trusted_proxies = raw.trusted_proxies();
@@ -312,6 +317,7 @@ impl Config {
             threepid_changes: threepid_changes?,
             deactivation: deactivation?,
             homeserver: homeserver?,
+            oauth: oauth?,
             well_known: well_known?,
             captcha,
             policies,

@@ -21,6 +21,7 @@ pub mod id_server_client;
 pub mod identity_servers;
 pub mod key_ring;
 pub mod limits;
+pub mod oauth;
 pub mod passwords;
 pub mod security_notifications;
 pub mod threepid_validation;

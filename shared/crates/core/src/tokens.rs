@@ -1,8 +1,8 @@
 //! Access and refresh tokens: their format, and their validation.
 //!
 //! A token contains its user and device, so that it can be looked up by key: `gha_` (or `ghr_`), localpart,
-//! device and 160 random bits, all in URL-safe base64, and a checksum. A malformed token is rejected without
-//! any read. Only the SHA-256 of a token is stored: a token has enough entropy to need no key. `imported` has the format
+//! device and 160 random bits, all in URL-safe base64, and a checksum. Tokens of the OAuth 2.0 API begin with `gho_` (or
+//! `ghs_`), and their refresh tokens also contain the ID of their session. A malformed token is rejected without any read. Only the SHA-256 of a token is stored: a token has enough entropy to need no key. `imported` has the format
 //! of the tokens that an import from Synapse keeps valid.
 
 mod caller;
@@ -22,10 +22,11 @@ pub use caller::{Caller, CallerError, as_user, identify};
 pub use charge::{TokenLimits, charge};
 pub use imported::{ImportedPair, imported_device};
 pub use introspection::introspect;
+pub(crate) use login::log_in_at;
 pub use login::{Issued, Login, LoginError, issue, log_in};
 pub use pairs::RefreshToken;
+pub(crate) use pairs::{Pair, open_answer, pair_of, previous_until, seal_answer};
 
-use self::pairs::Pair;
 use crate::{
     app::App,
     appservices::Appservice,
@@ -53,11 +54,24 @@ pub enum TokenKind {
     Refresh,
 }
 
-impl TokenKind {
-    fn prefix(self) -> &'static str {
-        match self {
-            Self::Access => "gha_",
-            Self::Refresh => "ghr_",
+/// The API that issued a token (OA-85).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenApi {
+    /// The account API: login and registration.
+    Account,
+    /// The OAuth 2.0 API.
+    OAuth,
+}
+
+impl TokenApi {
+    const ALL: [Self; 2] = [Self::Account, Self::OAuth];
+
+    fn prefix(self, kind: TokenKind) -> &'static str {
+        match (self, kind) {
+            (Self::Account, TokenKind::Access) => "gha_",
+            (Self::Account, TokenKind::Refresh) => "ghr_",
+            (Self::OAuth, TokenKind::Access) => "gho_",
+            (Self::OAuth, TokenKind::Refresh) => "ghs_",
         }
     }
 }
@@ -69,46 +83,106 @@ pub struct Token {
     pub localpart: Localpart,
     /// The device that the token names, or the key of the row that names the device of an imported token.
     pub device: TokenDevice,
+    /// The API that issued the token.
+    pub api: TokenApi,
+    /// The ID of the session, in a refresh token of the OAuth 2.0 API.
+    pub session: Option<Secret>,
     text: Secret,
 }
 
 impl Token {
-    /// Creates a random token.
+    /// Creates a random token of the account API.
     pub fn mint(kind: TokenKind, localpart: &Localpart, device: &DeviceId, rng: &dyn Rng) -> Self {
+        Self::with(TokenApi::Account, kind, (localpart, device), None, rng)
+    }
+
+    /// Creates a random token of the OAuth 2.0 API. `session` is the ID of the session, which only a refresh token
+    /// contains.
+    pub fn mint_oauth(
+        kind: TokenKind,
+        localpart: &Localpart,
+        device: &DeviceId,
+        session: &Secret,
+        rng: &dyn Rng,
+    ) -> Self {
+        let session = match kind {
+            TokenKind::Access => None,
+            TokenKind::Refresh => Some(session),
+        };
+        Self::with(TokenApi::OAuth, kind, (localpart, device), session, rng)
+    }
+
+    fn with(
+        api: TokenApi,
+        kind: TokenKind,
+        (localpart, device): (&Localpart, &DeviceId),
+        session: Option<&Secret>,
+        rng: &dyn Rng,
+    ) -> Self {
         let encode = |text: &str| BASE64_URL_SAFE_NO_PAD.encode(text);
-        let body = format!(
-            "{}{}.{}.{}",
-            kind.prefix(),
+        let mut body = format!(
+            "{}{}.{}.",
+            api.prefix(kind),
             encode(localpart.as_str()),
-            encode(device.as_str()),
-            rng.base64::<SECRET_BYTES>()
+            encode(device.as_str())
         );
+        if let Some(session) = session {
+            body = format!("{body}{}.", session.reveal());
+        }
+        body.push_str(&rng.base64::<SECRET_BYTES>());
         let text = format!("{body}_{}", checksum(&body));
         Self {
             localpart: localpart.clone(),
             device: TokenDevice::Named(device.clone()),
+            api,
+            session: session.cloned(),
             text: Secret::new(text),
         }
     }
 
-    /// Parses a token of this kind. Returns `None` for everything that neither [`mint`](Self::mint) nor Synapse can have
+    /// Parses a token of this kind, of any API. Returns `None` for everything that neither [`mint`](Self::mint) nor Synapse can have
     /// made.
     pub fn parse(kind: TokenKind, text: &Secret, server: &crate::ids::ServerName) -> Option<Self> {
         let whole = text.reveal();
         if whole.len() > MAX_TOKEN_CHARS || !whole.is_ascii() {
             return None;
         }
-        let (localpart, device) = if imported::has_prefix(whole) {
-            let hash = TokenHash(sha256_base64(whole.as_bytes()));
-            let localpart = imported::localpart_of(kind, whole, server)?;
-            (localpart, TokenDevice::Imported(hash))
-        } else {
-            let (localpart, device) = names_in(kind, whole, server)?;
-            (localpart, TokenDevice::Named(device))
+        if !imported::has_prefix(whole) {
+            return Self::parse_own(kind, text, server);
+        }
+        Some(Self {
+            localpart: imported::localpart_of(kind, whole, server)?,
+            device: TokenDevice::Imported(TokenHash(sha256_base64(whole.as_bytes()))),
+            api: TokenApi::Account,
+            session: None,
+            text: text.clone(),
+        })
+    }
+
+    /// Parses a token that this server made.
+    fn parse_own(kind: TokenKind, text: &Secret, server: &crate::ids::ServerName) -> Option<Self> {
+        let whole = text.reveal();
+        let (body, sum) = whole.split_at_checked(whole.len().checked_sub(CHECKSUM_CHARS + 1)?)?;
+        if sum.strip_prefix('_')? != checksum(body) {
+            return None;
+        }
+        let (api, body) = TokenApi::ALL
+            .into_iter()
+            .find_map(|api| Some((api, body.strip_prefix(api.prefix(kind))?)))?;
+        let mut parts = body.split('.');
+        let mut decode =
+            || String::from_utf8(BASE64_URL_SAFE_NO_PAD.decode(parts.next()?).ok()?).ok();
+        let localpart = Localpart::parse(&decode()?, server).ok()?;
+        let device = DeviceId::parse(&decode()?)?;
+        let session = match (api, kind) {
+            (TokenApi::OAuth, TokenKind::Refresh) => Some(Secret::new(parts.next()?.to_owned())),
+            _ => None,
         };
         Some(Self {
             localpart,
-            device,
+            device: TokenDevice::Named(device),
+            api,
+            session,
             text: text.clone(),
         })
     }
@@ -124,28 +198,11 @@ impl Token {
     }
 }
 
-/// The user and the device in a token that this server made.
-fn names_in(
-    kind: TokenKind,
-    whole: &str,
-    server: &crate::ids::ServerName,
-) -> Option<(Localpart, DeviceId)> {
-    let (body, sum) = whole.split_at_checked(whole.len().checked_sub(CHECKSUM_CHARS + 1)?)?;
-    if sum.strip_prefix('_')? != checksum(body) {
-        return None;
-    }
-    let mut parts = body.strip_prefix(kind.prefix())?.split('.');
-    let mut decode = || String::from_utf8(BASE64_URL_SAFE_NO_PAD.decode(parts.next()?).ok()?).ok();
-    let localpart = Localpart::parse(&decode()?, server).ok()?;
-    Some((localpart, DeviceId::parse(&decode()?)?))
-}
-
 /// Whether `text` has the prefix of a token of a user and therefore is not an `as_token`.
 pub fn has_our_prefix(text: &str) -> bool {
-    imported::has_prefix(text)
-        || [TokenKind::Access, TokenKind::Refresh]
-            .iter()
-            .any(|kind| text.starts_with(kind.prefix()))
+    let kinds = [TokenKind::Access, TokenKind::Refresh];
+    let is_own = |api: TokenApi| kinds.iter().any(|kind| text.starts_with(api.prefix(*kind)));
+    imported::has_prefix(text) || TokenApi::ALL.into_iter().any(is_own)
 }
 
 fn checksum(body: &str) -> String {
@@ -191,6 +248,8 @@ pub struct Session {
     pub issued_at: Timestamp,
     /// The time at which the token expires. `None` if it does not expire.
     pub expires: Option<Timestamp>,
+    /// The client of the OAuth 2.0 API that the device belongs to. `None` for a device of the account API.
+    pub oauth_client: Option<String>,
 }
 
 /// Guests must not use this endpoint (GUEST-06).
@@ -198,7 +257,20 @@ pub struct Session {
 #[error("guests must not use this endpoint")]
 pub struct GuestForbiddenError;
 
+/// A token of the OAuth 2.0 API must not use this endpoint, which asks for the password (OA-146).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a token of the OAuth 2.0 API must not use this endpoint")]
+pub struct OAuthTokenError;
+
 impl Session {
+    /// Fails for a token of the OAuth 2.0 API.
+    pub fn ensure_account_api(&self) -> Result<(), OAuthTokenError> {
+        match self.oauth_client {
+            Some(_) => Err(OAuthTokenError),
+            None => Ok(()),
+        }
+    }
+
     /// Fails for guests.
     pub fn ensure_not_guest(&self) -> Result<(), GuestForbiddenError> {
         check_not_guest(&self.account)
@@ -286,7 +358,7 @@ fn check_token(
     let (Some(account), Some(device)) = (account, device) else {
         return Err(AuthenticationError::Unknown);
     };
-    let pair = pairs::pair_of(TokenKind::Access, &token, &account, &device)?;
+    let pair = pair_of(TokenKind::Access, &token, &account, &device)?;
     let expires = pair.expires(&device);
     if expires.is_some_and(|expires| expires <= app.clock.now()) {
         return Err(AuthenticationError::Expired);
@@ -303,6 +375,7 @@ fn check_token(
         device: device.id,
         account,
         expires,
+        oauth_client: device.oauth.map(|session| session.client),
     };
     Ok((session, next))
 }

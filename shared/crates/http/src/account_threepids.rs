@@ -119,6 +119,7 @@ async fn load_owner_again(app: &App, request: &Request) -> Result<AccountOwner, 
 
 /// The account of the caller, who must not be a guest.
 fn owner_of(caller: &Caller) -> Result<AccountOwner, MatrixError> {
+    caller.ensure_account_api()?;
     caller.ensure_not_guest()?;
     let account = caller.account().cloned().ok_or(CallerError::NotItsUser)?;
     Ok(AccountOwner {

@@ -130,6 +130,22 @@ impl Identifier {
         }
     }
 
+    /// Parses the text that a user enters in a login form (OA-58): a username or a user ID, an e-mail address, or a phone
+    /// number that starts with `+` and its calling code.
+    pub fn typed(app: &App, text: &str) -> Self {
+        let text = threepids::trim(text);
+        let is_phone = |rest: &str| {
+            let is_allowed = |c: char| c.is_ascii_digit() || " -().".contains(c);
+            rest.chars().all(is_allowed) && rest.chars().any(|c| c.is_ascii_digit())
+        };
+        let medium = match text.strip_prefix('+') {
+            Some(rest) if is_phone(rest) => Medium::Msisdn,
+            _ if !text.starts_with('@') && text.contains('@') => Medium::Email,
+            _ => return Self::user(app, text),
+        };
+        threepids::parse_named(medium, text).map_or(Self::Unknown(text.to_owned()), Self::ThreePid)
+    }
+
     /// Parses a full user ID or a localpart (UIA-41).
     fn user(app: &App, text: &str) -> Self {
         let server = &app.config.server_name;
@@ -252,6 +268,20 @@ async fn check(
         outdated: stored.filter(|_| outcome == PasswordCheck::Outdated),
     };
     Ok((verified, attempt))
+}
+
+/// Replaces a password hash that differs in algorithm, cost or pepper from a new one, after a login. A failure must not
+/// fail the login.
+pub async fn upgrade_hash(app: &App, verified: &Verified, password: &Secret) {
+    let Some(outdated) = &verified.outdated else {
+        return;
+    };
+    if let Ok(hash) = app.hasher.hash(password, &*app.rng).await {
+        let store = &app.store;
+        let _ = store
+            .replace_password_hash(&verified.localpart, outdated, &hash)
+            .await;
+    }
 }
 
 /// Whether the members contain an identifier and a password. If either is missing, the stage is rejected before

@@ -47,6 +47,8 @@ crate::opaque_debug!(Request);
 /// The body of a [`Response`].
 #[derive(Clone, PartialEq, Eq)]
 pub enum Content {
+    /// No body (OA-97).
+    Empty,
     /// `application/json` (HTTP-05), already serialised.
     Json(String),
     /// `text/html`, with the content security policy of the page.
@@ -77,6 +79,11 @@ pub struct Response {
     pub requires_bearer: bool,
     /// The time in seconds for which anyone may cache the response. `None` if nobody may cache it.
     pub max_age: Option<u32>,
+    /// The value of the `Set-Cookie` header.
+    pub cookie: Option<String>,
+    /// Whether the response belongs to a browser session of this server: no other origin may read it (OA-50), and a
+    /// form on the page sends its origin (OA-51).
+    pub is_same_origin: bool,
 }
 
 impl Response {
@@ -97,6 +104,16 @@ impl Response {
             allow: None,
             requires_bearer: false,
             max_age: None,
+            cookie: None,
+            is_same_origin: false,
+        }
+    }
+
+    /// A response without a body.
+    pub fn empty(status: StatusCode) -> Self {
+        Self {
+            content: Content::Empty,
+            ..Self::json_text(status, String::new())
         }
     }
 
@@ -112,18 +129,30 @@ impl Response {
             .iter()
             .map(|(name, value)| (*name, (*value).to_owned()))
             .collect();
+        if self.is_same_origin {
+            headers.retain(|(name, _)| !name.starts_with("access-control-"));
+        }
         if let Some(seconds) = self.max_age {
             headers.retain(|(name, _)| *name != CACHE_CONTROL);
             headers.push((CACHE_CONTROL, format!("public, max-age={seconds}")));
         }
         match &self.content {
+            Content::Empty => {}
             Content::Json(_) => headers.push(("content-type", "application/json".to_owned())),
             Content::Html { policy, .. } => {
                 headers.push(("content-type", "text/html; charset=utf-8".to_owned()));
                 headers.push(("content-security-policy", policy.clone()));
-                headers.push(("referrer-policy", "strict-origin".to_owned()));
+                let referrer = if self.is_same_origin {
+                    "same-origin"
+                } else {
+                    "strict-origin"
+                };
+                headers.push(("referrer-policy", referrer.to_owned()));
                 headers.push(("x-frame-options", "DENY".to_owned()));
             }
+        }
+        if let Some(cookie) = &self.cookie {
+            headers.push(("set-cookie", cookie.clone()));
         }
         if let Some(location) = &self.location {
             headers.push(("location", location.clone()));

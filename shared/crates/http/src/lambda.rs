@@ -286,6 +286,7 @@ fn into_event(response: Response, is_head: bool) -> ::http::Response<Body> {
     let headers = response.headers();
     let body = match response.content {
         _ if is_head => Body::Empty,
+        Content::Empty => Body::Empty,
         Content::Json(text) | Content::Html { page: text, .. } => Body::Text(text),
     };
     let mut out = ::http::Response::new(body);

@@ -1,8 +1,8 @@
 //! HTTP layer: requests, responses, Matrix errors, User-Interactive Authentication, HTML pages and the Lambda runtime.
 
 use gatehouse_core::{
-    accounts, app, captcha, config, homeserver, identity_servers, key_ring, limits, passwords,
-    security_notifications, threepid_validation, threepids, tokens,
+    accounts, app, captcha, config, homeserver, identity_servers, key_ring, limits, oauth,
+    passwords, security_notifications, threepid_validation, threepids, tokens,
 };
 use gatehouse_model::{
     appservices, client_network, clock, ids, metrics, opaque_debug, outbox, rng, secrets,
@@ -17,6 +17,8 @@ pub mod devices;
 pub mod error;
 pub mod http;
 pub mod lambda;
+pub mod oauth_http;
+pub mod oauth_pages;
 pub mod pages;
 pub mod request_token;
 pub mod threepid_creds;

@@ -148,6 +148,8 @@ pub fn html(status: StatusCode, page: &impl Template, allowed: Allowed<'_>) -> R
         allow: None,
         requires_bearer: false,
         max_age: None,
+        cookie: None,
+        is_same_origin: false,
     }
 }
 

@@ -56,14 +56,17 @@ pub enum Notice {
     AddressRemoved,
     /// The account was deactivated.
     Deactivated,
+    /// The session of a client was ended, because another party may have its tokens.
+    SessionEnded,
 }
 
 impl Notice {
-    const ALL: [Self; 4] = [
+    const ALL: [Self; 5] = [
         Self::PasswordChanged,
         Self::AddressAdded,
         Self::AddressRemoved,
         Self::Deactivated,
+        Self::SessionEnded,
     ];
 
     /// The name in tables and logs.
@@ -73,6 +76,7 @@ impl Notice {
             Self::AddressAdded => "address-added",
             Self::AddressRemoved => "address-removed",
             Self::Deactivated => "deactivated",
+            Self::SessionEnded => "session-ended",
         }
     }
 

@@ -90,6 +90,14 @@ pub enum KeyPurpose {
     UiaSession,
     /// Sealing of new tokens, together with the refresh token that was exchanged for them.
     Refresh,
+    /// Sealing of the context of an authorization request, which the browser carries.
+    AuthorizationContext,
+    /// Authorization codes, which are keyed hashes of the context and the user.
+    AuthorizationCode,
+    /// Sealing of the grant of an authorization code, together with the code.
+    AuthorizationGrant,
+    /// CSRF tokens of the pages.
+    CsrfToken,
     /// The seed of the key that signs requests to identity servers.
     SigningKey,
     /// Hashes of usernames in the log.
@@ -111,6 +119,10 @@ impl KeyPurpose {
             Self::RequestNetwork => b"gatehouse request network",
             Self::UiaSession => b"gatehouse uia session",
             Self::Refresh => b"gatehouse refresh",
+            Self::AuthorizationContext => b"gatehouse authorization context",
+            Self::AuthorizationCode => b"gatehouse authorization code",
+            Self::AuthorizationGrant => b"gatehouse authorization grant",
+            Self::CsrfToken => b"gatehouse csrf token",
             Self::SigningKey => b"gatehouse signing key",
             Self::LoggedUser => b"gatehouse logged user",
             Self::PageSecret => b"gatehouse page secret",

@@ -12,6 +12,7 @@ mod account_mutations;
 mod accounts;
 mod appservices;
 mod auth_lookup;
+mod browser_sessions;
 mod commands;
 mod conflict;
 mod device_list;
@@ -23,6 +24,9 @@ mod identity_bindings;
 mod imports;
 mod limits;
 mod moderation;
+mod oauth_clients;
+mod oauth_codes;
+mod oauth_sessions;
 mod outbox;
 mod passwords;
 mod purge;
@@ -43,20 +47,24 @@ pub use accounts::{
 };
 pub use appservices::AppservicesRow;
 pub use auth_lookup::{AttemptBuckets, AttemptFacts, CallerFacts, LoginFacts, TokenDevice};
+pub use browser_sessions::BrowserSessionRow;
 pub use commands::{
     AddThreePidError, ChangeAccountError, CreateAccountError, Deactivation, DeviceLogout,
-    MAX_THREEPIDS, NewAccount, NewDevice, NewThreePid, PasswordChange, RemoveThreePidError,
-    RemovedThreePid,
+    MAX_THREEPIDS, NewAccount, NewDevice, NewThreePid, OAuthSession, PasswordChange,
+    RemoveThreePidError, RemovedThreePid,
 };
 pub use conflict::{Attempt, retry_on_conflict};
 pub use device_list::{DevicePage, ListedDevice};
-pub use devices::{DeviceRow, NextPair, SaveDeviceError};
+pub use devices::{DeviceRow, NextPair, PreviousPair, SaveDeviceError};
 pub use export::{BindingRecord, DeviceRecord, PasswordRecord, TermsRecord, UserRecord};
 pub use homeserver_updates::{PendingUpdate, UpdateLease, user_of_update};
 pub use identity_bindings::{IdentityBinding, RecordBindingError};
 pub use imports::{ExistingAccount, ImportAccountError, ImportedAccount, ImportedDevice};
 pub use limits::{GcraUpdate, LimitDecision};
 pub use moderation::{Moderation, StatusChange};
+pub use oauth_clients::ClientRow;
+pub use oauth_codes::CodeRow;
+pub use oauth_sessions::{EndedSession, ExchangeCodeError};
 pub use outbox::{DueMessages, DuePage};
 pub use purge::{PurgeItem, PurgePage};
 pub use registration_tokens::{RegistrationToken, RegistrationTokenRow, TokenUse};
@@ -99,6 +107,7 @@ pub struct Store {
     limits: String,
     validations: String,
     outbox: String,
+    oauth: String,
     rng: Arc<dyn Rng>,
 }
 
@@ -117,6 +126,7 @@ impl Store {
             limits: format!("{tables}-limits"),
             validations: format!("{tables}-proofs"),
             outbox: format!("{tables}-outbox"),
+            oauth: format!("{tables}-oauth"),
             rng,
         }
     }

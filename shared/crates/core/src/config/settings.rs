@@ -179,6 +179,21 @@ pub const SETTINGS: &[Setting] = &[
         "The secret that the homeserver and this server share, at least 16 visible ASCII characters: `matrix_authentication_service.secret` of Synapse, `admin.mas_secret` of Palpo.",
     ),
     row(
+        "GATEHOUSE_AUTH_APIS",
+        Some("legacy"),
+        "The authentication APIs that clients can use. `legacy`: login and registration of the account API. `both`: also the OAuth 2.0 API, over the same accounts. A change ends no session.",
+    ),
+    row(
+        "GATEHOUSE_OAUTH_TOKEN_LIFETIME",
+        Some("15m"),
+        "The lifetime of an access token of the OAuth 2.0 API, from `2m` to `1h`: a number with one of the units `s`, `m`, `h`.",
+    ),
+    row(
+        "GATEHOUSE_OAUTH_LOOPBACK_PORT",
+        Some("accept"),
+        "`accept`: a native client may register a redirect URI such as `http://localhost:3001/login`, and its port has no effect. `refuse`: such a registration fails, as the specification requires.",
+    ),
+    row(
         "GATEHOUSE_WELL_KNOWN_HOMESERVER",
         None,
         "The URL of the homeserver in `/.well-known/matrix/client`, for a server name that resolves to this service. If unset, that path returns 404.",

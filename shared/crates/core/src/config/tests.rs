@@ -296,6 +296,19 @@ fn a_signing_key_is_parsed_and_not_printed() {
 }
 
 #[test]
+fn oa_07_the_oauth_api_needs_a_secure_public_url() {
+    const URL: &str = "GATEHOUSE_PUBLIC_URL";
+    const BOTH: (&str, &str) = ("GATEHOUSE_AUTH_APIS", "both");
+    for secure in ["https://example.org/base", "http://127.0.0.1:8008"] {
+        assert!(read(&[BOTH, (URL, secure)]).is_ok(), "{secure}");
+    }
+    assert!(read(&[BOTH]).is_ok(), "the default is https");
+    let insecure = (URL, "http://example.org");
+    assert!(read(&[BOTH, insecure]).unwrap_err().contains(URL));
+    assert!(read(&[insecure]).is_ok(), "the API is off");
+}
+
+#[test]
 fn hs_01_a_homeserver_needs_a_url_and_a_secret() {
     const SECRET: (&str, &str) = ("GATEHOUSE_HOMESERVER_SECRET", "0123456789abcdef");
     let url = |url| ("GATEHOUSE_HOMESERVER_URL", url);

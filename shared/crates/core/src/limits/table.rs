@@ -37,7 +37,7 @@ pub enum Limit {
     Refresh,
     /// New guests.
     Guest,
-    /// Fallback pages that are opened or submitted.
+    /// Fallback pages that are opened or submitted, and forms of the OAuth 2.0 pages that need no password.
     FallbackPage,
     /// Fallback pages that are opened or reload themselves while they wait for a link, by session, so that they do not
     /// use up the quota of their network.
@@ -123,6 +123,13 @@ pub enum Limit {
     Logout,
     /// Requests for new tokens, by device.
     DeviceRefresh,
+    /// Codes and refresh tokens of the OAuth 2.0 API that are not accepted.
+    RefusedGrant,
+    /// Registrations of clients of the OAuth 2.0 API, new or known.
+    ClientRegistration,
+    /// New clients of the OAuth 2.0 API, of all networks together. Each is a row. Burst and interval allow 10,000 in any
+    /// hour.
+    NewClient,
 }
 
 /// One row of [`LIMITS`].
@@ -169,7 +176,7 @@ impl LimitRow {
 
 /// All limits. The table in the documentation is generated from this table.
 #[rustfmt::skip] // One line per limit, so that the limits can be compared.
-pub const LIMITS: [LimitRow; 50] = [
+pub const LIMITS: [LimitRow; 53] = [
     row(Limit::Register, "register", "network", (240, 1), "each `POST /register` of an ordinary user"),
     row(Limit::Available, "available", "network", (60, 1), "each `GET /register/available`"),
     row(Limit::RegistrationToken, "registration-token", "network", (10, MINUTE), "each check of a registration token, by its validity endpoint or in the UIA stage; refunded if the token is valid"),
@@ -180,10 +187,10 @@ pub const LIMITS: [LimitRow; 50] = [
     row(Limit::AccountPasswordAttempts, "account-guess", "account, all networks", (100, 10 * MINUTE), "each password attempt without an access token; refunded if the password is right. An attempt above this limit gets the response to a wrong password"),
     row(Limit::TokenHolderPasswordAttempts, "own-guess", "account and its password, all networks", (100, 10 * MINUTE), "each password attempt with an access token of the account; refunded if the password is right"),
     row(Limit::Account, "account", "network", (60, 2), "each request to a UIA-protected endpoint of an account, `POST /account/3pid`, `POST /account/3pid/delete`, `PUT /devices/{deviceId}`"),
-    row(Limit::Login, "login", "network", (60, 2), "each login, with a password or as an application service"),
+    row(Limit::Login, "login", "network", (60, 2), "each login, with a password, by page, or as an application service"),
     row(Limit::Refresh, "refresh", "network", (60, 2), "each `POST /refresh`"),
     row(Limit::Guest, "guest", "network", (10, MINUTE), "each `POST /register?kind=guest`"),
-    row(Limit::FallbackPage, "fallback-page", "network", (60, 2), "each fallback page that is opened or submitted"),
+    row(Limit::FallbackPage, "fallback-page", "network", (60, 2), "each fallback page that is opened or submitted; each `POST` of `/oauth2/authorize/consent` and `/oauth2/authorize/logout`"),
     row(Limit::WaitingPage, "waiting-page", "UIA session", (20, 5), "each time that a fallback page that waits for a link is opened or reloads itself"),
     row(Limit::RequestToken, "request-token", "network", (60, 2), "each `requestToken` request, whether a message is sent or not"),
     row(Limit::SubmitToken, "submit-token", "network", (60, 2), "each `submitToken` or `confirm` request"),
@@ -220,6 +227,9 @@ pub const LIMITS: [LimitRow; 50] = [
     row(Limit::TokenWrite, "token-write", "access token", (150, 0), "each request with an access token that is charged to `account`, and `POST /account/3pid/bind`, `POST /account/3pid/unbind`").every_millis(800),
     row(Limit::Logout, "logout", "network", (60, 2), "each `POST /logout` and `POST /logout/all`"),
     row(Limit::DeviceRefresh, "device-refresh", "device", (30, MINUTE), "each `POST /refresh` with a valid token"),
+    row(Limit::RefusedGrant, "refused-grant", "network", (60, 2), "each `POST /oauth2/token` whose code or refresh token is not accepted; above the limit the response is 503"),
+    row(Limit::ClientRegistration, "client-registration", "network", (10, MINUTE), "each `POST /oauth2/registration` with valid metadata"),
+    row(Limit::NewClient, "new-client", "all networks together", (1000, 0), "each `POST /oauth2/registration` with metadata that is not registered yet").every_millis(400),
 ];
 
 #[cfg(test)]

@@ -2,8 +2,8 @@
 //! service acting as one of its users.
 
 use super::{
-    AuthenticationError, GuestForbiddenError, Session, authenticate, authenticate_appservice,
-    check_not_guest,
+    AuthenticationError, GuestForbiddenError, OAuthTokenError, Session, authenticate,
+    authenticate_appservice, check_not_guest,
 };
 use crate::{
     app::App,
@@ -67,6 +67,14 @@ impl Caller {
         match self {
             Self::User(session) => Some(&session.account),
             Self::Appservice { account, .. } => account.as_ref(),
+        }
+    }
+
+    /// Fails for a token of the OAuth 2.0 API.
+    pub fn ensure_account_api(&self) -> Result<(), OAuthTokenError> {
+        match self {
+            Self::User(session) => session.ensure_account_api(),
+            Self::Appservice { .. } => Ok(()),
         }
     }
 

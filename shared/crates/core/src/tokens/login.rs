@@ -70,6 +70,7 @@ pub fn issue(app: &App, localpart: &Localpart, login: &Login) -> (Issued, NewDev
             .lifetime
             .map(|lifetime| app.clock.now().plus(lifetime)),
         refresh_hash: refresh.map(|token| token.hash()),
+        oauth: None,
     };
     (issued, device)
 }
@@ -107,6 +108,7 @@ pub async fn log_in(
         Some(homeserver) => {
             let chosen = login.device_id.is_some();
             let account = (user, account);
+            let save = async { save.await.map_err(LoginError::from) };
             Box::pin(log_in_at(app, homeserver, account, &device, chosen, save)).await?;
         }
         None => save.await?,
@@ -116,14 +118,14 @@ pub async fn log_in(
 
 /// Writes the device with `save`, and creates it at the homeserver. `chosen` states whether the client chose the device
 /// ID.
-async fn log_in_at(
+pub(crate) async fn log_in_at<E: From<StoreError> + From<UpdateError>>(
     app: &App,
     homeserver: Homeserver<'_>,
     (user, account): (&Localpart, &AccountRow),
     device: &NewDevice,
     chosen: bool,
-    save: impl Future<Output = Result<(), SaveDeviceError>>,
-) -> Result<(), LoginError> {
+    save: impl Future<Output = Result<(), E>>,
+) -> Result<(), E> {
     let update = homeserver.begin(user).await?;
     let stored = if chosen {
         app.store.find_device(user, &device.id).await
@@ -139,7 +141,7 @@ async fn log_in_at(
     };
     if let Err(error) = save.await {
         update.leave(None).await;
-        return Err(error.into());
+        return Err(error);
     }
     // An existing device keeps its display name (REG-19), and its keys if it is logged in.
     let is_logged_in = |stored: &ListedDevice| account.is_device_valid(&stored.id, stored.epoch);

@@ -5,7 +5,11 @@
 //! (REFR-03). The stored response is sealed with the refresh token that it was issued for, so that access to the
 //! table alone does not reveal the new tokens.
 
-use super::{AuthenticationError, Issued, Session, Token, TokenHash, TokenKind};
+use std::time::Duration;
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{AuthenticationError, Issued, Session, Token, TokenApi, TokenHash, TokenKind};
 use crate::{
     app::App,
     clock::{Timestamp, millis},
@@ -17,10 +21,13 @@ use crate::{
 
 /// The maximum number of attempts to write a pair to a row with concurrent writes.
 const MAX_ATTEMPTS: usize = 5;
+/// How long after the first use of a new token of the OAuth 2.0 API the refresh token before it gets the same response
+/// (OA-91). Two processes of one application may refresh at the same time.
+const KEEP_PREVIOUS: Duration = Duration::from_secs(30);
 
 /// The pair of a device that a token belongs to.
 #[derive(Debug)]
-pub(super) enum Pair<'a> {
+pub(crate) enum Pair<'a> {
     /// The pair that is in use.
     Current,
     /// The pair after it, which has not been used yet.
@@ -39,7 +46,7 @@ impl Pair<'_> {
 
 /// The pair of a token. Fails if the token belongs to no pair of the device, or if the device or the account is
 /// no longer valid.
-pub(super) fn pair_of<'a>(
+pub(crate) fn pair_of<'a>(
     kind: TokenKind,
     token: &Token,
     account: &AccountRow,
@@ -73,12 +80,22 @@ pub(super) async fn promote(
     next: &NextPair,
 ) -> Result<(), AuthenticationError> {
     let store = &app.store;
-    let promoted = store.promote_next_pair(&session.localpart, &session.device, next);
+    let until = session
+        .oauth_client
+        .as_ref()
+        .map(|_| previous_until(app.clock.now()));
+    let promoted = store.promote_next_pair(&session.localpart, &session.device, next, until);
     if promoted.await? {
         Ok(())
     } else {
         Err(AuthenticationError::Unknown)
     }
+}
+
+/// The time until which the refresh token before a pair of the OAuth 2.0 API gets the same response. The pair is used
+/// for the first time.
+pub(crate) fn previous_until(now: Timestamp) -> Timestamp {
+    now.plus(KEEP_PREVIOUS)
 }
 
 /// A refresh token with the rows of its account and device.
@@ -93,7 +110,9 @@ impl RefreshToken {
     /// Parses the token and reads its rows with one strongly consistent read, or with two for an imported token. The
     /// token is validated when it is redeemed.
     pub async fn read(app: &App, text: &Secret) -> Result<Self, AuthenticationError> {
+        // OA-148: a token of the OAuth 2.0 API is exchanged at the token endpoint only.
         let token = Token::parse(TokenKind::Refresh, text, &app.config.server_name)
+            .filter(|token| token.api == TokenApi::Account)
             .ok_or(AuthenticationError::Unknown)?;
         let rows = app
             .store
@@ -138,10 +157,10 @@ impl RefreshToken {
             let (user, device) = (&self.token.localpart, &self.device.id);
             let saved = app
                 .store
-                .save_next_pair(user, device, &own_hash, slot, &next);
+                .save_next_pair(user, device, &own_hash, slot, &next, None);
             match saved.await? {
                 RefreshOutcome::Written => return Ok(issued),
-                RefreshOutcome::Conflict(Some(device)) => self.device = device,
+                RefreshOutcome::Conflict(Some(device)) => self.device = *device,
                 RefreshOutcome::Conflict(None) => return Err(AuthenticationError::Unknown),
             }
         }
@@ -176,28 +195,31 @@ impl RefreshToken {
     /// Opens the stored response. If the root secret has been replaced twice since, the response cannot be opened
     /// and the refresh token is unusable.
     fn open(&self, app: &App, given: &NextPair) -> Result<Issued, AuthenticationError> {
-        let salt = self.token.reveal().as_bytes();
-        let plaintext = app
-            .config
-            .keys
-            .open(
-                KeyPurpose::Refresh,
-                salt,
-                &place(&self.token.localpart, &self.device.id),
-                &given.answer,
-            )
-            .map(Secret::new)
-            .map_err(|_| AuthenticationError::Unknown)?;
-        serde_json::from_slice(plaintext.reveal()).map_err(|_| AuthenticationError::Unknown)
+        let keys = &app.config.keys;
+        open_answer(keys, &self.token, &self.device.id, &given.answer)
+            .ok_or(AuthenticationError::Unknown)
     }
 }
 
+/// Opens a response that [`seal_answer`] sealed.
+pub(crate) fn open_answer<T: DeserializeOwned>(
+    keys: &KeyRing,
+    refresh: &Token,
+    device: &DeviceId,
+    answer: &[u8],
+) -> Option<T> {
+    let salt = refresh.reveal().as_bytes();
+    let place = place(&refresh.localpart, device);
+    let plaintext = keys.open(KeyPurpose::Refresh, salt, &place, answer).ok()?;
+    serde_json::from_slice(Secret::new(plaintext).reveal()).ok()
+}
+
 /// Seals the response with a new pair under the refresh token that is exchanged for the pair.
-pub(super) fn seal_answer(
+pub(crate) fn seal_answer(
     (keys, rng): (&KeyRing, &dyn Rng),
     refresh: &Token,
     device: &DeviceId,
-    issued: &Issued,
+    issued: &impl Serialize,
 ) -> Vec<u8> {
     // Serialisation cannot fail: every member is a string or a number.
     let plaintext = Secret::new(serde_json::to_vec(issued).unwrap_or_default());

@@ -16,7 +16,7 @@ use crate::{
     store::{SaveDeviceError, SaveSessionError, StoreError},
     threepid_validation::{RequestError, SubmitError},
     threepids::{PhoneError, ThreePidDeniedError, link::NextLinkError},
-    tokens::{AuthenticationError, CallerError, GuestForbiddenError},
+    tokens::{AuthenticationError, CallerError, GuestForbiddenError, OAuthTokenError},
 };
 
 impl From<StoreError> for MatrixError {
@@ -288,6 +288,12 @@ impl From<GuestForbiddenError> for MatrixError {
     }
 }
 
+impl From<OAuthTokenError> for MatrixError {
+    fn from(_: OAuthTokenError) -> Self {
+        Self::unknown_path()
+    }
+}
+
 impl From<ChangeAccountError> for MatrixError {
     fn from(error: ChangeAccountError) -> Self {
         match error {
@@ -337,6 +343,7 @@ reject_as_error!(
     LimitError,
     NameError,
     NextLinkError,
+    OAuthTokenError,
     PasswordError,
     PhoneError,
     RegistrationClosedError,

@@ -79,6 +79,19 @@ pub struct NewDevice {
     pub access_expires: Option<Timestamp>,
     /// The hash of the refresh token, if the client requested one.
     pub refresh_hash: Option<TokenHash>,
+    /// The session of the OAuth 2.0 API that the device belongs to. `None` for a login of the account API.
+    pub oauth: Option<OAuthSession>,
+}
+
+/// The session of a device whose tokens belong to the OAuth 2.0 API.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OAuthSession {
+    /// The client ID.
+    pub client: String,
+    /// The hash of the session ID, which every refresh token of the session contains.
+    pub id: TokenHash,
+    /// The granted scope.
+    pub scope: String,
 }
 
 /// The reason why an account was not created. Nothing was written.

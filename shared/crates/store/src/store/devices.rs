@@ -5,7 +5,7 @@ use aws_sdk_dynamodb::types::{
 };
 
 use super::{
-    NewDevice, Store, StoreError,
+    NewDevice, OAuthSession, Store, StoreError,
     dynamodb::{
         expression::UpdateExpression,
         item::{Item, Row, number, text},
@@ -29,6 +29,12 @@ pub(super) const NEXT: [&str; 4] = [
     "next_answer",
 ];
 
+/// The attributes of a session of the OAuth 2.0 API.
+const OAUTH: [&str; 3] = ["oauth_client", "oauth_session", "scope"];
+/// The attributes of the pair of tokens before the current one.
+pub(super) const PREVIOUS: [&str; 3] =
+    ["previous_refresh_hash", "previous_answer", "previous_until"];
+
 /// A device and the hashes of its tokens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeviceRow {
@@ -46,6 +52,21 @@ pub struct DeviceRow {
     pub next: Option<NextPair>,
     /// The time of the login. A refresh does not change it.
     pub issued_at: Timestamp,
+    /// The session of the OAuth 2.0 API that the device belongs to.
+    pub oauth: Option<OAuthSession>,
+    /// The last pair of tokens that this pair replaced, for a short time.
+    pub previous: Option<PreviousPair>,
+}
+
+/// The refresh token that was exchanged for the current pair of tokens (OA-91).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PreviousPair {
+    /// The hash of the refresh token.
+    pub refresh_hash: TokenHash,
+    /// The response with the current pair, sealed with that refresh token.
+    pub answer: Vec<u8>,
+    /// The time until which that refresh token gets this response.
+    pub until: Timestamp,
 }
 
 /// A pair of tokens that the client has not used yet.
@@ -85,6 +106,8 @@ impl DeviceRow {
                 .map(|hash| TokenHash(hash.to_owned())),
             next: NextPair::read(row)?,
             issued_at: row.time_if("issued_at")?.unwrap_or_default(),
+            oauth: OAuthSession::read(row)?,
+            previous: PreviousPair::read(row)?,
         })
     }
 }
@@ -94,6 +117,32 @@ pub(super) fn device_id(row: &Row) -> Result<DeviceId, StoreError> {
     let id = row.text(SK)?.strip_prefix(keys::DEVICES);
     id.and_then(DeviceId::parse)
         .ok_or_else(|| row.corrupt("sk"))
+}
+
+impl OAuthSession {
+    fn read(row: &Row) -> Result<Option<Self>, StoreError> {
+        let Some(client) = row.text_if(OAUTH[0])? else {
+            return Ok(None);
+        };
+        Ok(Some(Self {
+            client: client.to_owned(),
+            id: TokenHash(row.text(OAUTH[1])?.to_owned()),
+            scope: row.text(OAUTH[2])?.to_owned(),
+        }))
+    }
+}
+
+impl PreviousPair {
+    fn read(row: &Row) -> Result<Option<Self>, StoreError> {
+        let Some(refresh_hash) = row.text_if(PREVIOUS[0])? else {
+            return Ok(None);
+        };
+        Ok(Some(Self {
+            refresh_hash: TokenHash(refresh_hash.to_owned()),
+            answer: row.bytes(PREVIOUS[1])?.to_vec(),
+            until: row.time(PREVIOUS[2])?,
+        }))
+    }
 }
 
 impl NextPair {
@@ -131,22 +180,29 @@ impl Store {
         now: Timestamp,
     ) -> Result<(), SaveDeviceError> {
         let pk = keys::user(user);
-        let check = ConditionCheck::builder()
-            .table_name(&self.accounts)
-            .set_key(Some(Item::under(&pk, MAIN).build()))
-            .condition_expression("epoch = :epoch AND #status <> :deactivated")
-            .expression_attribute_names("#status", "status")
-            .expression_attribute_values(":epoch", number(epoch))
-            .expression_attribute_values(":deactivated", text("deactivated"));
         let mut transaction = self.transaction();
         transaction
-            .add(transact_check(check))
+            .add(self.check_epoch(&pk, epoch, "deactivated"))
             .or(SaveDeviceError::AccountChanged);
         transaction.add(self.device_update(&pk, device, epoch, now));
         transaction.commit().await
     }
 
-    fn device_update(
+    /// The condition that an account has this epoch and none of two statuses: deactivated, and `excluded`.
+    pub(super) fn check_epoch(&self, pk: &str, epoch: i64, excluded: &str) -> TransactWriteItem {
+        let check = ConditionCheck::builder()
+            .table_name(&self.accounts)
+            .set_key(Some(Item::under(pk, MAIN).build()))
+            .condition_expression("epoch = :epoch AND NOT #status IN (:deactivated, :excluded)")
+            .expression_attribute_names("#status", "status")
+            .expression_attribute_values(":epoch", number(epoch))
+            .expression_attribute_values(":deactivated", text("deactivated"))
+            .expression_attribute_values(":excluded", text(excluded));
+        transact_check(check)
+    }
+
+    /// The write of a device with its tokens.
+    pub(super) fn device_update(
         &self,
         pk: &str,
         device: &NewDevice,
@@ -170,8 +226,14 @@ impl Store {
         if let Some(name) = &device.display_name {
             update = update.set_if_absent("display_name", text(name));
         }
-        for attribute in NEXT {
+        for attribute in NEXT.into_iter().chain(PREVIOUS) {
             update = update.remove(attribute);
+        }
+        let session = device.oauth.as_ref();
+        let session = session.map(|own| [&own.client, &own.id.0, &own.scope]);
+        for (position, attribute) in OAUTH.into_iter().enumerate() {
+            let value = session.map(|values| text(values[position]));
+            update = update.set_or_remove(attribute, value);
         }
         let builder = Update::builder()
             .table_name(&self.accounts)

@@ -11,7 +11,7 @@ use aws_sdk_dynamodb::{
 
 use super::{
     Store, StoreError,
-    devices::{DeviceRow, NEXT, NextPair},
+    devices::{DeviceRow, NEXT, NextPair, PREVIOUS},
     dynamodb::{
         expression::UpdateExpression,
         item::{Item, Row, blob, number, text},
@@ -20,6 +20,7 @@ use super::{
     },
 };
 use crate::{
+    clock::Timestamp,
     ids::{DeviceId, Localpart},
     secrets::TokenHash,
 };
@@ -41,12 +42,23 @@ pub enum RefreshOutcome {
     /// The next pair is written.
     Written,
     /// Nothing is written, because the row had changed since it was read. Contains the row, if it still exists.
-    Conflict(Option<DeviceRow>),
+    Conflict(Option<Box<DeviceRow>>),
 }
 
 impl NextPair {
-    /// Makes this pair the current one.
-    fn become_current(&self, update: UpdateExpression) -> UpdateExpression {
+    /// Makes this pair the current one. If there is a time, the refresh token that was exchanged for this pair gets the
+    /// same response until then.
+    fn become_current(
+        &self,
+        mut update: UpdateExpression,
+        previous_until: Option<Timestamp>,
+    ) -> UpdateExpression {
+        if let Some(until) = previous_until {
+            update = update
+                .copy(PREVIOUS[0], "refresh_hash")
+                .copy(PREVIOUS[1], NEXT[3])
+                .set(PREVIOUS[2], number(until.0));
+        }
         update
             .set("access_hash", text(&self.access_hash.0))
             .set_or_remove(
@@ -60,6 +72,7 @@ impl NextPair {
 impl Store {
     /// Writes the pair that follows the pair with the refresh token `refresh`. One `UpdateItem` call on the
     /// condition that the row has the tokens that `slot` requires; returns [`RefreshOutcome::Conflict`] otherwise.
+    /// `previous_until` has the meaning that it has in [`promote_next_pair`](Self::promote_next_pair).
     pub async fn save_next_pair(
         &self,
         user: &Localpart,
@@ -67,6 +80,7 @@ impl Store {
         refresh: &TokenHash,
         slot: PairSlot<'_>,
         next: &NextPair,
+        previous_until: Option<Timestamp>,
     ) -> Result<RefreshOutcome, StoreError> {
         let mut update = UpdateExpression::default();
         let (condition, replaced) = match slot {
@@ -75,7 +89,7 @@ impl Store {
                 None,
             ),
             PairSlot::After(pair) => {
-                update = pair.become_current(update);
+                update = pair.become_current(update, previous_until);
                 ("next_refresh_hash = :refresh", None)
             }
             PairSlot::InsteadOf(pair) => (
@@ -99,21 +113,23 @@ impl Store {
             ConditionalWrite::Written(_) => Ok(RefreshOutcome::Written),
             ConditionalWrite::ConditionFailed(item) => {
                 let row = item.map(|item| DeviceRow::read(&Row::new(item)));
-                Ok(RefreshOutcome::Conflict(row.transpose()?))
+                Ok(RefreshOutcome::Conflict(row.transpose()?.map(Box::new)))
             }
         }
     }
 
     /// Makes the next pair the current one, which invalidates the tokens before it. One
     /// `UpdateItem` call on the condition that `next` is the next pair. Returns `false` if `next` is neither the
-    /// next pair nor the current pair.
+    /// next pair nor the current pair. Until `previous_until`, the refresh token that was exchanged for `next` gets the
+    /// same response; `None` if it gets none.
     pub async fn promote_next_pair(
         &self,
         user: &Localpart,
         device: &DeviceId,
         next: &NextPair,
+        previous_until: Option<Timestamp>,
     ) -> Result<bool, StoreError> {
-        let mut update = next.become_current(UpdateExpression::default());
+        let mut update = next.become_current(UpdateExpression::default(), previous_until);
         for attribute in NEXT {
             update = update.remove(attribute);
         }

@@ -14,7 +14,7 @@ use crate::{
     limits::{self, Limit, LimitError},
     secrets::Secret,
     store::CallerFacts,
-    tokens::{self, AuthenticationError, Caller, Token, TokenKind, TokenLimits},
+    tokens::{self, AuthenticationError, Caller, Token, TokenApi, TokenKind, TokenLimits},
     uia::{self, Auth, Login, Operation, Replay, StageType},
 };
 
@@ -136,7 +136,7 @@ impl ProtectedRequest {
     /// Whether the request attempts the password of the access token's user. If the identifier or the password is
     /// missing, nothing is hashed, so nothing is charged.
     fn attempts_password(&self, app: &App, token: Option<&Token>) -> bool {
-        token.is_some()
+        token.is_some_and(|token| token.api == TokenApi::Account)
             && self.auth.attempted() == Some(StageType::Password)
             && credentials::has_credentials(app, &self.auth.members)
     }
@@ -171,6 +171,7 @@ impl ProtectedRequest {
                 Ok(caller) => caller,
                 Err(error) => return self.or_replay(app, error).await.map(RequestOutcome::Replay),
             };
+            caller.ensure_account_api()?;
             caller.ensure_not_guest()?;
             self.password = facts.password;
             self.requester = Requester::User(Box::new(caller));

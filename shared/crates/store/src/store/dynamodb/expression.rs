@@ -50,6 +50,14 @@ impl UpdateExpression {
         self
     }
 
+    /// Sets an attribute to the stored value of another attribute. The other attribute must exist.
+    pub(in crate::store) fn copy(mut self, name: &str, from: &str) -> Self {
+        self.add_name(name);
+        self.add_name(from);
+        self.set.push(format!("#{name} = #{from}"));
+        self
+    }
+
     /// Removes an attribute.
     pub(in crate::store) fn remove(mut self, name: &str) -> Self {
         self.add_name(name);
@@ -80,12 +88,13 @@ mod tests {
             .set("status", text("active"))
             .set_or_remove("a", Some(number(1)))
             .set_or_remove("b", None)
-            .set_if_absent("c", number(2));
+            .set_if_absent("c", number(2))
+            .copy("d", "a");
         assert_eq!(
             update.expression(),
-            "SET #status = :status, #a = :a, #c = if_not_exists(#c, :c) REMOVE #b"
+            "SET #status = :status, #a = :a, #c = if_not_exists(#c, :c), #d = #a REMOVE #b"
         );
-        assert_eq!((update.names.len(), update.values.len()), (4, 3));
+        assert_eq!((update.names.len(), update.values.len()), (5, 3));
         assert_eq!(
             UpdateExpression::default().remove("b").expression(),
             "REMOVE #b"

@@ -32,6 +32,25 @@ pub(in crate::store) const APPSERVICES: &str = "APPSERVICES";
 /// The partition key of the list of all registration tokens.
 pub(in crate::store) const REGISTRATION_TOKENS: &str = "REGTOKENS";
 
+/// The prefix of the partition keys of registered clients.
+pub(in crate::store) const CLIENTS: &str = "CLIENT#";
+
+/// The prefix of the partition keys of browser sessions.
+pub(in crate::store) const BROWSERS: &str = "BROWSER#";
+
+pub(in crate::store) fn oauth_client(id: &str) -> String {
+    format!("{CLIENTS}{id}")
+}
+
+pub(in crate::store) fn authorization_code(hash: &TokenHash) -> String {
+    format!("CODE#{}", hash.0)
+}
+
+/// The key of a browser session contains only the hash of the cookie.
+pub(in crate::store) fn browser_session(hash: &TokenHash) -> String {
+    format!("{BROWSERS}{}", hash.0)
+}
+
 pub(in crate::store) fn user(localpart: &Localpart) -> String {
     format!("{USERS}{}", localpart.as_str())
 }

@@ -1,0 +1,106 @@
+//! The OAuth 2.0 API (OA-145).
+
+use std::time::Duration;
+
+use super::parse::{Raw, parse_duration};
+
+/// The shortest and the longest lifetime of an access token (OA-86). A client refreshes a token about a minute before
+/// its end, so a shorter lifetime would cause constant refreshes.
+const LIFETIMES: std::ops::RangeInclusive<Duration> =
+    Duration::from_mins(2)..=Duration::from_hours(1);
+
+/// The settings of the OAuth 2.0 API.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OAuthConfig {
+    /// Whether clients can log in with this API. Its tokens are valid in any case, so that a change of the setting ends
+    /// no session.
+    pub is_on: bool,
+    /// The lifetime of an access token.
+    pub token_lifetime: Duration,
+    /// Whether a loopback redirect URI may be registered with a port (OA-21).
+    pub accepts_loopback_ports: bool,
+}
+
+/// Reads the settings. `public_url` must be secure if the API is on (OA-07).
+pub(super) fn read(raw: &mut Raw<'_>, public_url: Option<&str>) -> Option<OAuthConfig> {
+    const APIS: &str = "GATEHOUSE_AUTH_APIS";
+    let is_on = raw.parsed(APIS, "must be `legacy` or `both`", |text| match text {
+        "legacy" => Some(false),
+        "both" => Some(true),
+        _ => None,
+    });
+    let token_lifetime = raw.parsed(
+        "GATEHOUSE_OAUTH_TOKEN_LIFETIME",
+        "must be a number with one of the units s, m, h, from 2m to 1h",
+        |text| parse_duration(text).filter(|lifetime| LIFETIMES.contains(lifetime)),
+    );
+    let accepts_loopback_ports = raw.parsed(
+        "GATEHOUSE_OAUTH_LOOPBACK_PORT",
+        "must be `accept` or `refuse`",
+        |text| match text {
+            "accept" => Some(true),
+            "refuse" => Some(false),
+            _ => None,
+        },
+    );
+    if is_on == Some(true) && public_url.is_some_and(|url| !is_issuer(url)) {
+        raw.add_error(
+            "GATEHOUSE_PUBLIC_URL",
+            format!(
+                "must be an `https://` URL without query and fragment, or an `http://` URL of this computer, with {APIS}=both"
+            ),
+        );
+        return None;
+    }
+    Some(OAuthConfig {
+        is_on: is_on?,
+        token_lifetime: token_lifetime?,
+        accepts_loopback_ports: accepts_loopback_ports?,
+    })
+}
+
+/// Whether clients accept the URL as an issuer (RFC 8414, section 2): `https` without query and fragment, or `http` on the
+/// loopback interface.
+fn is_issuer(url: &str) -> bool {
+    if url.contains(['?', '#', '@']) {
+        return false;
+    }
+    let Some(rest) = url.strip_prefix("http://") else {
+        return true;
+    };
+    let authority = rest.split('/').next().unwrap_or_default();
+    let host = match authority.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+        _ => authority,
+    };
+    ["localhost", "127.0.0.1", "[::1]"].contains(&host)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn oa_07_an_issuer_is_secure() {
+        for url in [
+            "https://example.org",
+            "http://localhost",
+            "http://127.0.0.1:8008",
+            "http://[::1]:8008/base",
+            "http://[::1]",
+        ] {
+            assert!(is_issuer(url), "{url}");
+        }
+        for url in [
+            "http://example.org",
+            "http://127.0.0.2",
+            "http://localhost.example.org",
+            "http://localhost@example.org",
+            "https://example.org/?a",
+            "https://example.org/#a",
+            "https://user@example.org",
+        ] {
+            assert!(!is_issuer(url), "{url}");
+        }
+    }
+}

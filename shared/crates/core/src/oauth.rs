@@ -1,0 +1,33 @@
+//! The OAuth 2.0 API: registered clients, and the grants of users to clients.
+//!
+//! [Specification](https://spec.matrix.org/v1.15/client-server-api/#oauth-20-api). The clients are public: no client can
+//! prove its identity, so every grant needs the consent of the user. Contains no requests and responses.
+
+pub mod browser_sessions;
+mod clients;
+mod codes;
+mod context;
+mod exchange;
+mod grants;
+mod metadata;
+mod redirects;
+mod request;
+mod scope;
+mod sessions;
+
+pub use clients::{
+    ApplicationType, Client, ClientId, ClientMetadata, GrantType, MetadataError,
+    RegisterClientError, find_client, register_client,
+};
+pub use codes::{PresentedCode, find_code, issue_code};
+pub use context::{Context, ContextTooLargeError};
+pub use exchange::{CodeRequest, GrantError, exchange_code};
+pub use grants::Grant;
+pub use metadata::{AuthorizationMembers, SIGN_UP_PAGES, ServerMetadata, is_sign_up_possible};
+pub use redirects::{Destination, ResponseMode, ResponseTarget};
+pub use request::{
+    AuthorizationErrorCode, AuthorizationRequest, Prompt, RequestError, RequestParameters,
+    UnanswerableError,
+};
+pub use scope::{GrantedScope, ScopeError};
+pub use sessions::{TokenResponse, refresh, revoke};

@@ -1,0 +1,97 @@
+//! The consent page (OA-62, OA-63, OA-64). Every authorization needs consent, because no client can prove its identity.
+
+use ::http::StatusCode;
+use askama::Template;
+
+use super::{Browser, Context, FormStart, sign_up_link};
+use crate::{
+    app::App,
+    http::Response,
+    ids::Localpart,
+    oauth::{Client, Destination, Prompt},
+};
+
+/// The path that the consent form posts to.
+pub const PATH: &str = "/oauth2/authorize/consent";
+/// The path that the form for another account posts to.
+pub const LOGOUT_PATH: &str = "/oauth2/authorize/logout";
+
+#[derive(Template)]
+#[template(path = "oauth/consent.html")]
+struct ConsentPage<'a> {
+    server: &'a str,
+    user_id: String,
+    client_name: Option<&'a str>,
+    client_host: &'a str,
+    destination: &'a str,
+    device_id: &'a str,
+    replaces_device: bool,
+    links: Vec<(&'static str, &'a str)>,
+    notice: Option<&'static str>,
+    sign_up: Option<String>,
+    form: FormStart,
+    logout: FormStart,
+}
+
+/// The content of a consent page.
+#[derive(Debug)]
+pub struct Consent<'a> {
+    /// The request of the client.
+    pub context: &'a Context,
+    /// The client.
+    pub client: &'a Client,
+    /// The user, who has the browser session of the browser's cookie.
+    pub user: &'a Localpart,
+    /// Whether the account has a live device with the ID of the request.
+    pub replaces_device: bool,
+    /// Whether the user had the browser session before this request. A request for a sign-up then gets a choice (OA-42).
+    pub is_returning: bool,
+}
+
+/// The consent page for a browser.
+pub fn page(app: &App, browser: &Browser, consent: &Consent<'_>) -> Response {
+    let Consent {
+        context,
+        client,
+        user,
+        ..
+    } = consent;
+    let sealed = context.seal(app, browser.cookie());
+    let request = &context.request;
+    let metadata = &client.metadata;
+    let is_choice = consent.is_returning && request.prompt == Prompt::Create;
+    let sign_up = sign_up_link(&app.config, &sealed).filter(|_| is_choice);
+    let is_closed = is_choice && sign_up.is_none();
+    let links = [
+        ("Privacy policy of the app", &metadata.policy_uri),
+        ("Terms of service of the app", &metadata.tos_uri),
+    ];
+    let links = links.into_iter();
+    let page = ConsentPage {
+        server: app.config.server_name.as_str(),
+        user_id: user.user_id(&app.config.server_name),
+        client_name: metadata.client_name.as_deref(),
+        client_host: host_of(&metadata.client_uri),
+        destination: match request.target.destination() {
+            Destination::Host(host) => host,
+            Destination::App => "an app on this device",
+            Destination::Program => "a program on this computer",
+        },
+        device_id: &request.scope.device_id,
+        replaces_device: consent.replaces_device,
+        links: links
+            .filter_map(|(name, url)| Some((name, url.as_deref()?)))
+            .collect(),
+        notice: is_closed.then_some(super::REGISTRATION_CLOSED),
+        sign_up,
+        form: browser.form(app, PATH, &sealed),
+        logout: browser.form(app, LOGOUT_PATH, &sealed),
+    };
+    browser.page(app, StatusCode::OK, &page)
+}
+
+/// The host of an accepted `client_uri`, which is an `https` URL without user information (OA-12).
+fn host_of(uri: &str) -> &str {
+    let rest = uri.strip_prefix("https://").unwrap_or(uri);
+    rest.split(['/', '?', '#']).next().unwrap_or_default()
+}
