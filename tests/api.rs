@@ -31,6 +31,7 @@ mod oauth2_authorize;
 mod oauth2_introspect;
 pub(crate) mod oauth2_registration;
 mod oauth2_revoke;
+mod oauth2_sign_up;
 mod oauth2_token;
 pub(crate) mod properties;
 mod refresh;

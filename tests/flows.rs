@@ -24,6 +24,7 @@ mod races;
 mod random_faults;
 mod refunds;
 mod reset_messages;
+mod sign_up_pages;
 pub(crate) mod support;
 mod takeovers;
 mod uia;

@@ -49,6 +49,7 @@ pub(crate) fn all(app: impl Fn(&str) -> Arc<App>) -> HashMap<String, Function> {
         Oauth2Introspect: oauth2_introspect,
         Oauth2Registration: oauth2_registration,
         Oauth2Revoke: oauth2_revoke,
+        Oauth2SignUp: oauth2_sign_up,
         Oauth2Token: oauth2_token,
         Refresh: refresh,
         Register: register,

@@ -11,7 +11,7 @@ pub use gatehouse_core::{
 };
 pub use gatehouse_http::{
     account_threepids, callers, credentials, devices, error, http, lambda, oauth_http, oauth_pages,
-    pages, request_token, threepid_creds, uia, validation_pages,
+    pages, registration, request_token, threepid_creds, uia, validation_pages,
 };
 pub use gatehouse_model::opaque_debug;
 pub use gatehouse_model::{

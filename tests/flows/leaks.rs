@@ -12,7 +12,10 @@ mod identity_server;
 mod logins;
 mod oauth_pages;
 mod registration;
+mod sign_up_pages;
 mod validation;
+
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 use test_support::{Log, PREFIXES, Reply, TestServer};
@@ -28,7 +31,7 @@ const HS_TOKEN: &str = "marker-hs-token-0123456789";
 
 /// Searches the tables and the log of a server for secrets after every response.
 struct LeakDetector {
-    server: TestServer,
+    server: Arc<TestServer>,
     log: Log,
     secrets: Vec<String>,
     /// Values that may be in a table but not in the log.
@@ -126,7 +129,7 @@ fn contains(text: &str, form: &str) -> bool {
 
 impl LeakDetector {
     async fn start(settings: &[(&str, &str)], log: &Log) -> Self {
-        let server = TestServer::with(settings).await;
+        let server = Arc::new(TestServer::with(settings).await);
         let secrets = [
             PASSWORD,
             TOKEN_TEXT,

@@ -13,6 +13,7 @@ mod messages;
 mod oauth_pages;
 mod oauth_tokens;
 mod sessions;
+mod sign_up_pages;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -195,6 +196,7 @@ async fn every_permission_of_the_template_is_used_none_is_missing() {
     used.extend(oauth_pages::scenario().await);
     used.extend(Box::pin(oauth_tokens::scenario()).await);
     used.extend(sessions::scenario().await);
+    used.extend(Box::pin(sign_up_pages::scenario()).await);
     used.extend(Box::pin(homeserver::scenario()).await);
     let held: BTreeSet<Use> = template
         .policies

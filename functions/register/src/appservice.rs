@@ -9,11 +9,10 @@ use shared::{
     http::{self, Body, Request, Response as HttpResponse},
     ids::Localpart,
     limits::{self, Limit},
+    registration::{Parameters, Response},
     store::AccountKind,
     tokens::{self, Login},
 };
-
-use crate::{answer::Response, parameters::Parameters};
 
 pub(crate) async fn register(
     app: &App,

@@ -8,11 +8,10 @@ use shared::{
     http::{Body, Request, Response as HttpResponse},
     ids::MAX_DISPLAY_NAME_CHARS,
     limits::{self, Limit},
+    registration::Response,
     store::AccountKind,
     tokens::Login,
 };
-
-use crate::answer::Response;
 
 /// The maximum number of names that are drawn if the earlier names are taken.
 const NAME_TRIES: usize = 3;

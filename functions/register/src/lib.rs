@@ -2,13 +2,10 @@
 //!
 //! [Specification](https://spec.matrix.org/v1.15/client-server-api/#post_matrixclientv3register)
 //!
-//! Each kind of account has a file: `user` needs UIA, `guest` and `appservice` do not (UIA-28).
+//! Accounts of users need UIA (`shared::registration`). `guest` and `appservice` need none (UIA-28).
 
-mod answer;
 mod appservice;
 mod guest;
-mod parameters;
-mod user;
 
 use std::sync::Arc;
 
@@ -17,10 +14,10 @@ use shared::{
     app::App,
     error::{ErrorCode, MatrixError, Rejection},
     http::{Body, Request as HttpRequest, Response as HttpResponse},
+    registration,
 };
 
-pub use answer::Response;
-pub use parameters::Parameters;
+pub use shared::registration::{Parameters, Response};
 
 /// The `type` of a registration by an application service (REG-31).
 const APPSERVICE_TYPE: &str = "m.login.application_service";
@@ -46,5 +43,5 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
     // REG-29: if registration is closed, this error takes precedence over all others, even over an
     // invalid body.
     accounts::ensure_registration_open(&app.config)?;
-    Box::pin(user::register(&app, &request, body?)).await
+    Box::pin(registration::register(&app, &request, body?)).await
 }

@@ -56,6 +56,7 @@ pub(crate) const ALLOWED: &[(&str, &str)] = &[
     ("/.well-known/openid-configuration", "GET, HEAD, OPTIONS"),
     ("/oauth2/registration", "POST, OPTIONS"),
     ("/oauth2/revoke", "POST, OPTIONS"),
+    ("/oauth2/sign-up", "GET, HEAD, POST, OPTIONS"),
     ("/oauth2/token", "POST, OPTIONS"),
     ("/_matrix/client/r0/refresh", "POST, OPTIONS"),
     ("/_matrix/client/v3/refresh", "POST, OPTIONS"),

@@ -150,7 +150,7 @@ async fn status(
     (method, path): (&str, &str),
     [access, refresh]: [&str; 2],
 ) -> StatusCode {
-    if path.starts_with("/oauth2/authorize/") {
+    if path.starts_with("/oauth2/authorize/") || path == "/oauth2/sign-up" {
         return status_of_form(server, peer, path).await;
     }
     let (query, body) = complete(method, path, refresh);
@@ -173,11 +173,19 @@ async fn status_of_form(server: &TestServer, peer: IpAddr, path: &str) -> Status
     let mut browser = Browser::new(server);
     let page = if path.ends_with("/login") {
         browser.open(&valid).await
+    } else if path.ends_with("/sign-up") {
+        browser.open(&valid.with("prompt", "create")).await
     } else {
         browser.log_in(&valid, "alice", PASSWORD).await
     };
     browser.peer = peer;
-    let values = [("user", "nobody"), ("password", "x"), ("action", "allow")];
+    let values = [
+        ("user", "nobody"),
+        ("username", "alice"),
+        ("password", "x"),
+        ("password_again", "x"),
+        ("action", "allow"),
+    ];
     browser.submit(&page.form(path), &values).await.reply.status
 }
 

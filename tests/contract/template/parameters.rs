@@ -150,10 +150,17 @@ fn the_template_accepts_the_values_that_the_program_accepts() {
 /// another file may need the setting in the `environment` of another `function.yaml`; then add the file here.
 #[test]
 fn settings_for_some_functions_are_read_only_by_their_code() {
-    let uses: [(&str, &[&str]); 10] = [
+    let uses: [(&str, &[&str]); 12] = [
         (
             "config.names",
             &["shared/crates/core/src/accounts/names.rs"],
+        ),
+        (
+            "config.deactivation",
+            &[
+                "functions/account-deactivate/src/lib.rs",
+                "functions/account/src/lib.rs",
+            ],
         ),
         (
             "config.next_link_hosts",
@@ -184,7 +191,15 @@ fn settings_for_some_functions_are_read_only_by_their_code() {
             &[
                 "functions/register-available/src/lib.rs",
                 "functions/register/src/appservice.rs",
-                "functions/register/src/user/name.rs",
+                "shared/crates/http/src/registration/name.rs",
+            ],
+        ),
+        (
+            "config.tokens",
+            &[
+                "functions/login/src/lib.rs",
+                "shared/crates/core/src/tokens/pairs.rs",
+                "shared/crates/http/src/registration/transaction.rs",
             ],
         ),
         ("mail.configuration_set", &["functions/deliver/src/ses.rs"]),

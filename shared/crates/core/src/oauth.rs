@@ -23,7 +23,7 @@ pub use codes::{PresentedCode, find_code, issue_code};
 pub use context::{Context, ContextTooLargeError};
 pub use exchange::{CodeRequest, GrantError, exchange_code};
 pub use grants::Grant;
-pub use metadata::{AuthorizationMembers, SIGN_UP_PAGES, ServerMetadata, is_sign_up_possible};
+pub use metadata::{AuthorizationMembers, ServerMetadata, is_sign_up_possible};
 pub use redirects::{Destination, ResponseMode, ResponseTarget};
 pub use request::{
     AuthorizationErrorCode, AuthorizationRequest, Prompt, RequestError, RequestParameters,

@@ -17,6 +17,7 @@ pub mod consent;
 mod forms;
 pub mod login;
 pub mod response;
+pub mod sign_up;
 
 use ::http::StatusCode;
 use askama::Template;

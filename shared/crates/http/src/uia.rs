@@ -16,6 +16,7 @@ mod operations;
 mod parameters;
 pub mod request;
 mod session;
+pub mod stage_page;
 mod stages;
 mod state;
 
@@ -34,8 +35,8 @@ pub use engine::{AuthenticateError, UiaAttempt, authenticate, prefetch};
 pub use login::{Login, SessionDevice};
 pub use operations::{FlowSet, Operation, SessionScope};
 pub use parameters::{
-    NoParameters, ParametersChangedError, RequestParameters, SessionParameters, merge_unchanged,
-    sealed_secret,
+    NoParameters, ParametersChangedError, RequestParameters, RequestedName, SessionParameters,
+    merge_unchanged, sealed_secret,
 };
 pub use session::{OpenSession, session_key};
 pub use stages::{DelegatedLookup, Prefetched, StageResult, StageType, registration_token};

@@ -96,6 +96,8 @@ pub enum KeyPurpose {
     AuthorizationCode,
     /// Sealing of the grant of an authorization code, together with the code.
     AuthorizationGrant,
+    /// Keys of sign-ups by page, which are keyed hashes of the first form.
+    SignUp,
     /// CSRF tokens of the pages.
     CsrfToken,
     /// The seed of the key that signs requests to identity servers.
@@ -122,6 +124,7 @@ impl KeyPurpose {
             Self::AuthorizationContext => b"gatehouse authorization context",
             Self::AuthorizationCode => b"gatehouse authorization code",
             Self::AuthorizationGrant => b"gatehouse authorization grant",
+            Self::SignUp => b"gatehouse sign-up",
             Self::CsrfToken => b"gatehouse csrf token",
             Self::SigningKey => b"gatehouse signing key",
             Self::LoggedUser => b"gatehouse logged user",

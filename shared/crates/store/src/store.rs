@@ -42,8 +42,8 @@ use aws_sdk_dynamodb::Client;
 
 pub use account_list::AccountPage;
 pub use accounts::{
-    AccountKind, AccountRow, AccountStatus, HomeserverState, KeptDevice, RegistrationFacts,
-    RegistrationLookup,
+    AccountKind, AccountRow, AccountStatus, FIRST_EPOCH, HomeserverState, KeptDevice,
+    RegistrationFacts, RegistrationLookup,
 };
 pub use appservices::AppservicesRow;
 pub use auth_lookup::{AttemptBuckets, AttemptFacts, CallerFacts, LoginFacts, TokenDevice};

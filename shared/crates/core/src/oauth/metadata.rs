@@ -11,9 +11,6 @@ use crate::{
     stage_type::StageType,
 };
 
-/// Whether this server has pages for registration.
-pub const SIGN_UP_PAGES: bool = false;
-
 /// The metadata. It has no key set, no endpoint for user information and no members of ID tokens, because this server
 /// issues no ID tokens (OA-08).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -105,9 +102,6 @@ pub(super) fn issuer(config: &Config) -> String {
 /// Whether the pages of this server can complete a registration: it is open, and all stages of a flow are possible. The
 /// pages cannot request a message from an identity server.
 pub fn is_sign_up_possible(config: &Config) -> bool {
-    if !SIGN_UP_PAGES {
-        return false;
-    }
     let is_possible = |stage: &StageType| match stage {
         StageType::Email => config.mail.is_some(),
         StageType::Msisdn => config.sms.is_some(),

@@ -33,6 +33,11 @@ impl Challenge {
         self.error.map(|error| error.code.as_str())
     }
 
+    /// The message, if a stage was not accepted.
+    pub fn message(&self) -> Option<&'static str> {
+        self.error.map(|error| error.message)
+    }
+
     /// The stages that can be completed now.
     pub fn next(&self) -> impl Iterator<Item = &'static str> {
         self.next.iter().copied()

@@ -46,11 +46,11 @@ impl UiaCompletion {
         }
     }
 
-    /// The row that completes the session with this response, if the session is stored. A request
+    /// The row that completes the session with this response, if a repeated request can name the session. A client
     /// that completed a whole flow at once has no stored session, so its response cannot be replayed
     /// (UIA-11).
     pub fn commit(&self, app: &App, request: &str, answer: &str) -> Option<SessionCommit> {
-        let session = self.session.is_stored().then_some(&self.session)?;
+        let session = self.session.can_be_repeated().then_some(&self.session)?;
         Some(session.commit(app, request, answer))
     }
 

@@ -324,13 +324,13 @@ async fn try_stage(
     }
 }
 
-/// The outcome of a stage that was attempted on its fallback page.
-pub(super) enum FallbackOutcome {
+/// The outcome of a stage that was attempted on a page.
+pub(super) enum PageOutcome {
     Done,
     Refused(StageError),
 }
 
-/// Attempts one stage of a stored session and saves the session. `password` is the stored hash of the session's user.
+/// Attempts one stage of a stored session with the form of a page, and saves the session. `password` is the stored hash of the session's user.
 /// Does not check whether a flow is completed,
 /// because the client's next request does so (UIA-72).
 pub(super) async fn complete_stage(
@@ -340,7 +340,7 @@ pub(super) async fn complete_stage(
     auth: &Auth,
     password: Option<PasswordHash>,
     network: ClientNetwork,
-) -> Result<FallbackOutcome, AuthenticateError> {
+) -> Result<PageOutcome, AuthenticateError> {
     let members = &auth.members;
     let next = auth
         .attempted()
@@ -357,16 +357,16 @@ pub(super) async fn complete_stage(
     let name = auth.stage.as_deref().unwrap_or_default();
     match try_stage(app, flows, session, name, members, &prefetched, network).await? {
         StageProgress::Refused(error) | StageProgress::Waiting { error, .. } => {
-            Ok(FallbackOutcome::Refused(error))
+            Ok(PageOutcome::Refused(error))
         }
-        StageProgress::DoneBefore => Ok(FallbackOutcome::Done),
+        StageProgress::DoneBefore => Ok(PageOutcome::Done),
         StageProgress::Done { refund: charged } => {
             let (outcome, ()) = tokio::join!(
                 session.save_merged(app, ParameterSource::Stored, None),
                 refund(app, charged)
             );
             saved(outcome)?;
-            Ok(FallbackOutcome::Done)
+            Ok(PageOutcome::Done)
         }
     }
 }

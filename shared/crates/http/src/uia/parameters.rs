@@ -42,6 +42,13 @@ impl RequestParameters for NoParameters {
     }
 }
 
+/// The one parameter of a registration that the pages show.
+#[derive(Debug, Default, Deserialize)]
+pub struct RequestedName {
+    /// The username, as it was sent.
+    pub username: Option<String>,
+}
+
 /// The parameters of any operation, as JSON text. The text may hold a password: it is wiped when
 /// dropped and stored only inside the sealed session state.
 #[derive(Clone, PartialEq, Eq)]

@@ -114,6 +114,8 @@ pub struct ProtectedRequest {
     password: Option<PasswordHash>,
     prefetched: Prefetched,
     charged: Charged,
+    /// Whether the request starts the session that it names, if there is none.
+    starts_session: bool,
     /// The canonical form of the request. A completed session stores its hash to recognise a repeated request.
     canonical: String,
 }
@@ -140,6 +142,7 @@ impl ProtectedRequest {
             password: None,
             prefetched: Prefetched::Nothing,
             charged: Charged::Nothing,
+            starts_session: false,
             canonical,
         }
     }

@@ -40,6 +40,8 @@ pub struct OpenSession {
     /// The version of the row as it was read; 0 for a session that is not stored yet.
     version: i64,
     expires: Timestamp,
+    /// Whether the session string is derived from the form of a page, so that the same form names the same session.
+    is_derived: bool,
     /// The sealed state.
     pub state: SessionState,
 }
@@ -63,13 +65,25 @@ pub fn session_key(id: &Secret) -> Option<String> {
 impl OpenSession {
     /// A new session, not stored yet. It has shown no policies, because no response has contained it.
     pub fn start(app: &App, scope: SessionScope) -> Self {
-        let id = Secret::new(app.rng.base64::<ID_BYTES>());
-        let key = sha256_base64(id.reveal().as_bytes());
+        Self::new(app, scope, Secret::new(app.rng.base64::<ID_BYTES>()))
+    }
+
+    /// Like [`start`](Self::start), with a session string that is derived from the form of a page. The caller is
+    /// responsible for a string that no other person can derive.
+    pub fn start_derived(app: &App, scope: SessionScope, id: Secret) -> Self {
         Self {
+            is_derived: true,
+            ..Self::new(app, scope, id)
+        }
+    }
+
+    fn new(app: &App, scope: SessionScope, id: Secret) -> Self {
+        Self {
+            key: sha256_base64(id.reveal().as_bytes()),
             id,
-            key,
             version: 0,
             expires: app.clock.now().plus(LIFETIME),
+            is_derived: false,
             state: SessionState::new(scope),
         }
     }
@@ -96,6 +110,7 @@ impl OpenSession {
             key: row.key,
             version: row.version,
             expires: row.expires,
+            is_derived: false,
             state,
         })
     }
@@ -132,6 +147,11 @@ impl OpenSession {
     /// Whether the session is stored already.
     pub fn is_stored(&self) -> bool {
         self.version > 0
+    }
+
+    /// Whether a repeated request can name the session, so that its response must be stored.
+    pub fn can_be_repeated(&self) -> bool {
+        self.is_stored() || self.is_derived
     }
 
     /// Whether the session is for a registration.

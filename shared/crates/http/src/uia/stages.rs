@@ -21,7 +21,9 @@ pub(super) use registration_token::REFUSED as TOKEN_REFUSED;
 use threepid::PendingValidation;
 pub use threepid_delegated::DelegatedLookup;
 
-use super::{AuthResult, SessionScope, SessionState, StageError, VerifiedPassword, fallback::Form};
+use super::{
+    AuthResult, SessionScope, SessionState, StageError, VerifiedPassword, stage_page::Form,
+};
 pub use crate::stage_type::StageType;
 use crate::{
     app::App,

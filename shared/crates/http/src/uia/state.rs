@@ -193,6 +193,19 @@ impl SessionState {
             .find(|stage| !self.has_completed(*stage))
     }
 
+    /// The stages that can be completed now, in the order of the flows. Empty if a flow is completed.
+    pub fn next_stages(&self, flows: &[Flow]) -> Vec<StageType> {
+        let mut stages = Vec::new();
+        for flow in flows {
+            match self.next_stage(flow) {
+                None => return Vec::new(),
+                Some(stage) if stages.contains(&stage) => {}
+                Some(stage) => stages.push(stage),
+            }
+        }
+        stages
+    }
+
     /// Whether the stage is the first uncompleted one of some flow (UIA-16).
     pub(super) fn is_next(&self, flows: &[Flow], stage: StageType) -> bool {
         flows

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// The epoch of a new account.
-pub(super) const FIRST_EPOCH: i64 = 1;
+pub const FIRST_EPOCH: i64 = 1;
 
 /// The kind of an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -255,6 +255,9 @@ impl Store {
             transaction
                 .add(item)
                 .or(CreateAccountError::RegistrationTokenSpent);
+        }
+        if let Some(session) = &new.browser_session {
+            transaction.add(put(&self.oauth, session.item(), None));
         }
         transaction.commit().await
     }

@@ -10,7 +10,7 @@ pub use threepids::{
     AddThreePidError, MAX_THREEPIDS, NewThreePid, RemoveThreePidError, RemovedThreePid,
 };
 
-use super::{AccountKind, HomeserverState, SessionCommit, StoreError, TokenUse};
+use super::{AccountKind, BrowserSessionRow, HomeserverState, SessionCommit, StoreError, TokenUse};
 use crate::{
     clock::Timestamp,
     ids::{DeviceId, Localpart},
@@ -33,6 +33,8 @@ pub struct NewAccount {
     pub password: Option<PasswordHash>,
     /// The first device, unless login is inhibited.
     pub device: Option<NewDevice>,
+    /// The browser session of the user, after a sign-up on the pages.
+    pub browser_session: Option<BrowserSessionRow>,
     /// The accepted version of each policy.
     pub terms: BTreeMap<String, String>,
     /// The use of a limited registration token.
@@ -56,6 +58,7 @@ impl NewAccount {
             created,
             password: None,
             device: None,
+            browser_session: None,
             terms: BTreeMap::new(),
             registration_token: None,
             threepids: Vec::new(),

@@ -9,11 +9,12 @@ use crate::{
     app::App,
     appservices::Appservices,
     error::{MatrixError, Rejection},
-    http::{Body, Request},
+    http::{Body, ClientNetwork, Request},
     ids::Localpart,
     limits::{self, Limit},
+    secrets::Secret,
     store::{AccountRow, CallerFacts, RegistrationLookup},
-    uia::{self, Auth, FlowSet, Operation, Replay},
+    uia::{self, Auth, FlowSet, OpenSession, Operation, Replay, SessionScope, StageType},
 };
 
 /// A registration and the rows of its first read.
@@ -39,6 +40,32 @@ impl ProtectedRequest {
             ..RequestSpec::new(Operation::Register)
         };
         Ok(Self::new(spec, body, auth, request.network, canonical))
+    }
+
+    /// A registration on the sign-up pages, with the session of its forms. `stage` is a stage that needs no form.
+    /// `starts_session` is whether the session starts with this request, if there is none.
+    pub fn for_sign_up_page(
+        network: ClientNetwork,
+        session: Secret,
+        stage: Option<StageType>,
+        starts_session: bool,
+    ) -> Self {
+        let auth = Auth {
+            session: Some(session),
+            stage: stage.map(|stage| stage.as_str().to_owned()),
+            members: Body::default(),
+        };
+        let spec = RequestSpec {
+            anonymous: Some(FlowSet::Registration),
+            ..RequestSpec::new(Operation::Register)
+        };
+        // Only the forms of this sign-up name the session, so each of them gets the stored response (OA-67). The body of
+        // a client is never equal to this text.
+        let canonical = "sign-up page".to_owned();
+        Self {
+            starts_session,
+            ..Self::new(spec, Body::default(), auth, network, canonical)
+        }
     }
 
     /// The first read. The rate limits are charged and the rows of the attempted stage are read concurrently. `name`
@@ -77,6 +104,10 @@ impl ProtectedRequest {
             Replayed::Open => self.ensure_session_serves(&Replay::Open)?,
         }
         self.charge_unknown_session(app).await?;
+        if let (None, true, Some(id)) = (&self.session, self.starts_session, &self.auth.session) {
+            let scope = SessionScope::register();
+            self.session = Some(OpenSession::start_derived(app, scope, id.clone()));
+        }
         Ok(RequestOutcome::New(Box::new(Registration {
             request: self,
             holder: facts.holder,

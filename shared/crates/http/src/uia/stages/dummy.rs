@@ -2,7 +2,7 @@
 //! of a longer flow, and a flow with only this stage still rejects a request without `auth`.
 
 use super::{StageOutcome, StageResult};
-use crate::uia::fallback::Form;
+use crate::uia::stage_page::Form;
 
 pub(super) fn attempt() -> StageOutcome {
     StageOutcome::passed(StageResult::Presence)

@@ -16,7 +16,7 @@ use crate::{
     threepids::trim,
     uia::{
         SessionState, StageError, VerifiedPassword,
-        fallback::{Field, Form},
+        stage_page::{Field, Form},
     },
 };
 

@@ -12,7 +12,7 @@ use crate::{
     limits::{self, Limit},
     uia::{
         StageError,
-        fallback::{Form, Widget},
+        stage_page::{Form, Widget},
     },
 };
 

@@ -15,7 +15,7 @@ use crate::{
     threepids::trim,
     uia::{
         StageError,
-        fallback::{Field, Form},
+        stage_page::{Field, Form},
     },
 };
 

@@ -10,7 +10,7 @@ use crate::{
     error::ErrorCode,
     uia::{
         StageError,
-        fallback::{Form, Link},
+        stage_page::{Form, Link},
     },
 };
 

@@ -19,7 +19,7 @@ use crate::{
     threepids::{self, Medium, PhoneError},
     uia::{
         OpenSession, SessionState,
-        fallback::{Field, Form},
+        stage_page::{Field, Form},
     },
 };
 
@@ -98,6 +98,16 @@ pub(super) fn form(stage: StageType, config: &Config, session: &SessionState) ->
             button: "Send the mail",
             ..Form::default()
         },
+    }
+}
+
+/// The form after the 3PID has been validated.
+pub(in crate::uia) fn validated_form() -> Form {
+    Form {
+        text: "Your address is confirmed.".into(),
+        button: "Continue",
+        action: Some(CHECK),
+        ..Form::default()
     }
 }
 

@@ -1,7 +1,6 @@
 //! The parameters of a registration.
 
-use serde::{Deserialize, Serialize};
-use shared::{
+use crate::{
     devices,
     error::{ErrorCode, MatrixError},
     http::Body,
@@ -9,6 +8,7 @@ use shared::{
     secrets::Secret,
     uia::{ParametersChangedError, RequestParameters, sealed_secret},
 };
+use serde::{Deserialize, Serialize};
 
 /// The maximum length of a guest access token. Every valid token is shorter.
 const MAX_TOKEN_BYTES: usize = 2048;
@@ -54,7 +54,7 @@ pub struct Parameters {
     pub bind_msisdn: Option<bool>,
 }
 
-shared::opaque_debug!(Parameters);
+crate::opaque_debug!(Parameters);
 
 impl Parameters {
     /// Reads a body and checks types and sizes (HTTP-16). Names and passwords are checked later.

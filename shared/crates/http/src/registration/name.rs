@@ -1,6 +1,6 @@
 //! The name of a new user: everything that can be checked before UIA (REG-13).
 
-use shared::{
+use crate::{
     accounts::{self, NameError},
     app::App,
     appservices::Appservices,
@@ -13,7 +13,7 @@ use shared::{
     tokens,
 };
 
-use crate::parameters::Parameters;
+use super::parameters::Parameters;
 
 /// A name that a client requests, parsed once.
 pub(super) struct RequestedName(Result<Localpart, LocalpartError>);

@@ -1,13 +1,17 @@
 //! Registers users: the checks before UIA, UIA itself, and the one transaction that creates the account.
 
+mod answer;
+mod browser;
 mod name;
+mod parameters;
 mod transaction;
 
-use shared::{
+use crate::{
     app::App,
     error::{ErrorCode, MatrixError, Rejection},
     http::{Body, Request, Response as HttpResponse},
     passwords,
+    secrets::Secret,
     threepids::{self, Medium, ThreePidDeniedError},
     uia::{
         UiaCompletion,
@@ -15,17 +19,36 @@ use shared::{
     },
 };
 
-use crate::parameters::Parameters;
+pub use answer::Response;
+pub use browser::{BrowserRegistration, SignedUp, register_in_browser};
+pub use parameters::Parameters;
+
 use name::{Name, RequestedName};
 use transaction::AccountCreation;
 
-pub(crate) async fn register(
-    app: &App,
-    request: &Request,
-    body: Body,
-) -> Result<HttpResponse, Rejection> {
+/// Registers a user for a client, or returns a challenge as the error.
+pub async fn register(app: &App, request: &Request, body: Body) -> Result<HttpResponse, Rejection> {
     let protected = ProtectedRequest::for_registration(request, body)?;
     let given = Parameters::parse(&protected.body)?;
+    Box::pin(carry_out(app, protected, given, NewLogin::Device)).await
+}
+
+/// The login of a new user.
+#[derive(Debug, Clone, Copy)]
+enum NewLogin<'a> {
+    /// A device, unless the client inhibits the login.
+    Device,
+    /// A session of the browser that has this cookie.
+    Browser(&'a Secret),
+}
+
+/// The registration from the first read to the last transaction.
+async fn carry_out(
+    app: &App,
+    protected: ProtectedRequest,
+    given: Parameters,
+    login: NewLogin<'_>,
+) -> Result<HttpResponse, Rejection> {
     let username = given.username.as_deref();
     let given_name = username.map(|text| RequestedName::parse(text, &app.config));
     let localpart = given_name.as_ref().and_then(RequestedName::localpart);
@@ -79,6 +102,7 @@ pub(crate) async fn register(
         name,
         is_new_name,
         appservices: &appservices,
+        login,
     };
     finish(app, &protected, completion, prepared).await
 }
@@ -89,7 +113,8 @@ struct Prepared<'a> {
     name: Name,
     /// Whether this request is the first with the name.
     is_new_name: bool,
-    appservices: &'a shared::appservices::Appservices,
+    appservices: &'a crate::appservices::Appservices,
+    login: NewLogin<'a>,
 }
 
 /// Checks the password before UIA, and again when the name changes (REG-24). A password that consists of the user's
@@ -144,6 +169,7 @@ async fn finish(
         appservices: prepared.appservices,
         network: protected.network,
         password: hash?,
+        login: prepared.login,
     };
     protected.finish(app, completion, creation).await
 }

@@ -1,12 +1,12 @@
 //! The response to a registration.
 
-use serde::{Deserialize, Serialize};
-use shared::{
+use crate::{
     accounts::NewDevice,
     app::App,
     ids::Localpart,
     tokens::{self, Issued, Login},
 };
+use serde::{Deserialize, Serialize};
 
 /// The response body (REG-20, REG-21).
 #[derive(Clone, Serialize, Deserialize)]
@@ -20,11 +20,11 @@ pub struct Response {
     pub issued: Issued,
 }
 
-shared::opaque_debug!(Response);
+crate::opaque_debug!(Response);
 
 impl Response {
     /// A response without a login.
-    pub(crate) fn without_login(app: &App, localpart: &Localpart) -> Self {
+    pub fn without_login(app: &App, localpart: &Localpart) -> Self {
         Self {
             user_id: localpart.user_id(&app.config.server_name),
             home_server: app.config.server_name.as_str().to_owned(),
@@ -33,7 +33,7 @@ impl Response {
     }
 
     /// A response with a new device, and the device to store (TOK-08, REG-17, REG-18).
-    pub(crate) fn with_login(app: &App, localpart: &Localpart, login: &Login) -> (Self, NewDevice) {
+    pub fn with_login(app: &App, localpart: &Localpart, login: &Login) -> (Self, NewDevice) {
         let (issued, device) = tokens::issue(app, localpart, login);
         let answer = Self {
             issued,

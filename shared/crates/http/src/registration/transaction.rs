@@ -1,6 +1,6 @@
 //! The transaction that creates a user's account, and the calls after it.
 
-use shared::{
+use crate::{
     accounts::{CreateAccountError, NewAccount, NewDevice},
     app::App,
     appservices::Appservices,
@@ -11,15 +11,15 @@ use shared::{
     identity_servers,
     ids::Localpart,
     metrics::{self, Metric},
+    oauth::browser_sessions,
     passwords::PasswordHash,
-    store::{AccountKind, HomeserverState, StoreError},
+    store::{AccountKind, BrowserSessionRow, HomeserverState, StoreError},
     threepids::Medium,
     tokens::Login,
     uia::request::{FinalAttempt, FinalTransaction, OperationError},
 };
 
-use super::name::Name;
-use crate::{answer::Response, parameters::Parameters};
+use super::{NewLogin, answer::Response, browser, name::Name, parameters::Parameters};
 
 /// The creation of the account (REG-15).
 pub(super) struct AccountCreation<'a> {
@@ -30,6 +30,14 @@ pub(super) struct AccountCreation<'a> {
     pub(super) appservices: &'a Appservices,
     pub(super) network: ClientNetwork,
     pub(super) password: PasswordHash,
+    pub(super) login: NewLogin<'a>,
+}
+
+/// The response, and the login that the transaction writes.
+pub(super) struct Answer {
+    pub(super) text: String,
+    pub(super) device: Option<NewDevice>,
+    pub(super) browser_session: Option<BrowserSessionRow>,
 }
 
 impl FinalTransaction for AccountCreation<'_> {
@@ -41,16 +49,16 @@ impl FinalTransaction for AccountCreation<'_> {
         let claimed = self.name.claim(app, self.appservices);
         let (localpart, upgraded_guest) = claimed.map_err(refused)?;
         let update = self.begin_update(app, &localpart).await?;
-        let (answer, device) = self.answer(app, &localpart);
-        let text = serde_json::to_string(&answer).unwrap_or_default();
+        let answer = self.answer(app, &localpart);
         let result = &attempt.completion.result;
         let account = NewAccount {
             password: Some(self.password.clone()),
-            device,
+            device: answer.device,
+            browser_session: answer.browser_session,
             terms: result.terms.clone(),
             registration_token: result.registration_token.clone(),
             threepids: result.threepids.clone(),
-            session: attempt.session_commit(app, &text),
+            session: attempt.session_commit(app, &answer.text),
             upgraded_guest,
             homeserver: match update {
                 Some(_) => HomeserverState::Provisioning,
@@ -77,7 +85,7 @@ impl FinalTransaction for AccountCreation<'_> {
         metrics::count(Metric::Registrations);
         metrics::user(&account.localpart);
         self.after_registration(app, &account).await;
-        Ok(text)
+        Ok(answer.text)
     }
 }
 
@@ -133,7 +141,19 @@ impl AccountCreation<'_> {
     }
 
     /// The response, with a new device unless the client inhibits the login (REG-20).
-    fn answer(&self, app: &App, localpart: &Localpart) -> (Response, Option<NewDevice>) {
+    fn answer(&self, app: &App, localpart: &Localpart) -> Answer {
+        if let NewLogin::Browser(_) = self.login {
+            return browser::answer(app, localpart);
+        }
+        let (response, device) = self.client_answer(app, localpart);
+        Answer {
+            text: serde_json::to_string(&response).unwrap_or_default(),
+            device,
+            browser_session: None,
+        }
+    }
+
+    fn client_answer(&self, app: &App, localpart: &Localpart) -> (Response, Option<NewDevice>) {
         let parameters = self.parameters;
         if parameters.inhibit_login == Some(true) {
             return (Response::without_login(app, localpart), None);
@@ -149,15 +169,23 @@ impl AccountCreation<'_> {
         (answer, Some(device))
     }
 
+    /// Trusts the network, ends an earlier session of the browser and binds the 3PIDs.
+    ///
     /// Runs only after the account has been created, because until then another request may claim the name. A trusted
     /// network prevents later password attempts of attackers from locking the owner out there.
     async fn after_registration(&self, app: &App, account: &NewAccount) {
         let trust_network = async {
-            if account.device.is_some() {
+            if account.device.is_some() || account.browser_session.is_some() {
                 credentials::trust_network(app, &account.localpart, self.network).await;
             }
         };
-        tokio::join!(self.bind(app, account), trust_network);
+        let end_session = async {
+            if let NewLogin::Browser(cookie) = self.login {
+                // The session ends in any case after some time without use, so a failure is ignored.
+                let _ = browser_sessions::end(app, cookie).await;
+            }
+        };
+        tokio::join!(self.bind(app, account), trust_network, end_session);
     }
 
     /// Publishes the 3PIDs at identity servers if the client asks for that (REG-26, DIS-03). The
