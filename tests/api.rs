@@ -14,6 +14,7 @@ mod account_password_email_request_token;
 mod account_password_msisdn_request_token;
 pub(crate) mod account_threepids;
 mod account_whoami;
+mod auth_apis;
 mod auth_fallback_web;
 mod auth_metadata;
 mod capabilities;

@@ -82,6 +82,7 @@ async fn oa_03_the_prompt_create_is_listed_while_users_can_sign_up() {
     let delegated = [
         ("GATEHOUSE_THREEPID_VALIDATION", "delegated"),
         ("GATEHOUSE_TRUSTED_ID_SERVERS", "id.example.org"),
+        ("GATEHOUSE_MAIL_FROM", ""),
     ];
     for (settings, can_sign_up) in [
         (vec![], true),

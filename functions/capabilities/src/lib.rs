@@ -19,8 +19,10 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
     let caller = callers::identify(&app, &request, TokenLimits::READ).await?;
     // GUEST-06
     caller.ensure_not_guest()?;
-    // A token of the OAuth 2.0 API changes neither the password nor 3PIDs here (OA-146).
-    let is_account_api = caller.ensure_account_api().is_ok();
+    // A token of the OAuth 2.0 API changes neither the password nor 3PIDs here (OA-146), and without the account API no
+    // client does (OA-145).
+    let apis = app.config.oauth.apis;
+    let is_account_api = apis.include_account_api() && caller.ensure_account_api().is_ok();
     // CAP-01
     Ok(HttpResponse::ok(&json!({
         "capabilities": {

@@ -46,7 +46,18 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
         let flows: Vec<_> = flows.collect();
         return Ok(HttpResponse::ok(&json!({ "flows": flows })));
     }
-    let body = Body::parse(&request.body)?;
+    let body = Body::parse(&request.body);
+    // OA-145
+    if !app.config.oauth.apis.include_account_api() {
+        let is_appservice = body.is_ok_and(|body| has_type(&body, APPSERVICE));
+        return Err(if is_appservice {
+            MatrixError::without_appservice_login()
+        } else {
+            MatrixError::unknown_path()
+        }
+        .into());
+    }
+    let body = body?;
     let kind = body
         .optional::<String>("type")?
         .ok_or_else(|| MatrixError::new(ErrorCode::MissingParam, "`type` is missing"))?;
@@ -61,6 +72,11 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
     } else {
         appservice::log_in(&app, &request, &body, login).await
     }
+}
+
+fn has_type(body: &Body, kind: &str) -> bool {
+    body.optional::<String>("type")
+        .is_ok_and(|own| own.as_deref() == Some(kind))
 }
 
 /// The login types. With a homeserver, application services do not log in here (HS-23).

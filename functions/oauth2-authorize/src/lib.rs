@@ -16,7 +16,7 @@ use std::sync::Arc;
 use http::Method;
 use shared::{
     app::App,
-    error::{MatrixError, Rejection},
+    error::Rejection,
     http::{Request, Response},
     oauth_pages::{
         self, FormError, consent::LOGOUT_PATH, consent::PATH as CONSENT_PATH,
@@ -28,9 +28,6 @@ use failure::Failure;
 
 /// Handles the request. An error is returned as a page too, because a browser shows the response.
 pub async fn handle(app: Arc<App>, request: Request) -> Result<Response, Rejection> {
-    if !app.config.oauth.is_on {
-        return Err(MatrixError::unknown_path().into());
-    }
     let outcome = match (&request.method, request.path.as_str()) {
         (&Method::GET, "/oauth2/authorize") => authorize::show(&app, &request).await,
         (&Method::POST, LOGIN_PATH) => Box::pin(login::submit(&app, &request)).await,

@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::Value;
 use shared::{
     app::App,
-    error::{MatrixError, Rejection},
+    error::Rejection,
     http::{Request, Response as HttpResponse},
     oauth::{self, Client, ClientId, ClientMetadata, GrantType},
     oauth_http::{self, OAuthError, OAuthErrorCode},
@@ -35,9 +35,6 @@ pub struct Response<'a> {
 
 /// Handles the request.
 pub async fn handle(app: Arc<App>, request: Request) -> Result<HttpResponse, Rejection> {
-    if !app.config.oauth.is_on {
-        return Err(MatrixError::unknown_path().into());
-    }
     let client = register(&app, &request).await;
     Ok(client.map_or_else(|error| error.response(), |client| response(&client)))
 }

@@ -18,9 +18,6 @@ use shared::{
 
 /// Handles the request.
 pub async fn handle(app: Arc<App>, request: Request) -> Result<Response, Rejection> {
-    if !app.config.oauth.is_on {
-        return Err(MatrixError::unknown_path().into());
-    }
     Ok(match revoke(&app, &request).await {
         // OA-106: some clients parse the body as JSON.
         Ok(()) => Response::ok(&json!({})),

@@ -5,7 +5,7 @@
 //! each further page is the form of a stage. After the last stage the browser has a session (OA-57), and shows the consent
 //! page of the same authorization.
 //!
-//! The URL of a page changes nothing (OA-70). If the API is off, the path is unknown (OA-145).
+//! The URL of a page changes nothing (OA-70).
 
 mod failure;
 mod pages;
@@ -18,15 +18,12 @@ use std::sync::Arc;
 use http::Method;
 use shared::{
     app::App,
-    error::{MatrixError, Rejection},
+    error::Rejection,
     http::{Request, Response},
 };
 
 /// Handles the request. An error is returned as a page too, because a browser shows the response.
 pub async fn handle(app: Arc<App>, request: Request) -> Result<Response, Rejection> {
-    if !app.config.oauth.is_on {
-        return Err(MatrixError::unknown_path().into());
-    }
     let outcome = match request.method {
         Method::POST => Box::pin(submit::submit(&app, &request)).await,
         _ => show::show(&app, &request).await,

@@ -28,9 +28,6 @@ const RETRY_AFTER: Duration = Duration::from_secs(2);
 
 /// Handles the request.
 pub async fn handle(app: Arc<App>, request: Request) -> Result<Response, Rejection> {
-    if !app.config.oauth.is_on {
-        return Err(MatrixError::unknown_path().into());
-    }
     let parameters = match Parameters::of_form(&request) {
         Ok(parameters) => parameters,
         Err(error) => return Ok(error.response()),

@@ -37,8 +37,19 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
     }
     let body = Body::parse(&request.body);
     let is_appservice = |body: &Body| matches!(body.optional::<String>("type"), Ok(Some(name)) if name == APPSERVICE_TYPE);
+    let has_account_api = app.config.oauth.apis.include_account_api();
     if body.as_ref().is_ok_and(is_appservice) {
-        return appservice::register(&app, &request, &body?).await;
+        let body = body?;
+        // REG-32
+        if !has_account_api && body.optional("inhibit_login")? != Some(true) {
+            return Err(MatrixError::without_appservice_login().into());
+        }
+        return appservice::register(&app, &request, &body).await;
+    }
+    // OA-145
+    if !has_account_api {
+        let message = "Accounts are created in an app that supports OAuth 2.0";
+        return Err(MatrixError::new(ErrorCode::Forbidden, message).into());
     }
     // REG-29: if registration is closed, this error takes precedence over all others, even over an
     // invalid body.

@@ -25,7 +25,7 @@ pub use identity_servers::{IdServerApi, IdentityServers, Validation};
 pub use messages::{
     AddressPolicy, DailyLimits, EmailLink, MailConfig, Privacy, SmsConfig, SmsNumbers,
 };
-pub use oauth::OAuthConfig;
+pub use oauth::{AuthApis, OAuthConfig};
 pub use parse::{LONGEST_DURATION, parse_duration};
 pub use partial::{
     read_captcha, read_homeserver, read_imported_pepper, read_keys, read_passwords, read_tables,

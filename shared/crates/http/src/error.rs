@@ -32,6 +32,8 @@ pub use homeserver::registration_error;
 /// An errcode with its HTTP status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorCode {
+    /// `M_APPSERVICE_LOGIN_UNSUPPORTED`
+    AppserviceLoginUnsupported,
     /// `M_BAD_JSON`
     BadJson,
     /// `M_CAPTCHA_INVALID`, of a UIA stage
@@ -110,6 +112,7 @@ impl ErrorCode {
     /// The value of `errcode` in the response.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::AppserviceLoginUnsupported => "M_APPSERVICE_LOGIN_UNSUPPORTED",
             Self::BadJson => "M_BAD_JSON",
             Self::CaptchaInvalid => "M_CAPTCHA_INVALID",
             Self::CaptchaNeeded => "M_CAPTCHA_NEEDED",
@@ -150,7 +153,8 @@ impl ErrorCode {
     /// The HTTP status.
     pub fn status(self) -> StatusCode {
         match self {
-            Self::BadJson
+            Self::AppserviceLoginUnsupported
+            | Self::BadJson
             | Self::Exclusive
             | Self::InvalidParam
             | Self::InvalidUsername
@@ -233,6 +237,14 @@ impl MatrixError {
     /// M_UNRECOGNIZED for a path without an endpoint (HTTP-08), also for a path whose endpoint is off (HS-01).
     pub fn unknown_path() -> Self {
         Self::new(ErrorCode::UnknownPath, "The path does not exist")
+    }
+
+    /// M_APPSERVICE_LOGIN_UNSUPPORTED while clients log in only with the OAuth 2.0 API (OA-145).
+    pub fn without_appservice_login() -> Self {
+        Self::new(
+            ErrorCode::AppserviceLoginUnsupported,
+            "This server has no login of application services. Register with `inhibit_login`",
+        )
     }
 
     /// M_LIMIT_EXCEEDED with the time after which the client may try again.

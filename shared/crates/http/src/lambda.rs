@@ -23,6 +23,7 @@ use tracing::Instrument;
 
 use crate::{
     app::App,
+    auth_apis::ensure_endpoint_exists,
     aws::Aws,
     config::Config,
     error::{MatrixError, Rejection},
@@ -189,6 +190,7 @@ where
         if is_other_path(&request) {
             return Err(MatrixError::unknown_path().into());
         }
+        ensure_endpoint_exists(&app.config, &request)?;
         handle(app, request).await
     });
     let (response, code) = match outcome.instrument(span.clone()).await {

@@ -11,6 +11,7 @@ use gatehouse_model::{
 use gatehouse_store::{aws, store};
 
 pub mod account_threepids;
+mod auth_apis;
 pub mod callers;
 pub mod credentials;
 pub mod devices;

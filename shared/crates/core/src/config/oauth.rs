@@ -9,12 +9,35 @@ use super::parse::{Raw, parse_duration};
 const LIFETIMES: std::ops::RangeInclusive<Duration> =
     Duration::from_mins(2)..=Duration::from_hours(1);
 
+/// The authentication APIs that clients can use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AuthApis {
+    /// The account API.
+    Legacy,
+    /// Both APIs.
+    Both,
+    /// The OAuth 2.0 API.
+    OAuth,
+}
+
+impl AuthApis {
+    /// Whether clients can use the account API.
+    pub fn include_account_api(self) -> bool {
+        matches!(self, Self::Legacy | Self::Both)
+    }
+
+    /// Whether clients can use the OAuth 2.0 API.
+    pub fn include_oauth(self) -> bool {
+        matches!(self, Self::Both | Self::OAuth)
+    }
+}
+
 /// The settings of the OAuth 2.0 API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OAuthConfig {
-    /// Whether clients can log in with this API. Its tokens are valid in any case, so that a change of the setting ends
-    /// no session.
-    pub is_on: bool,
+    /// The APIs with which clients can log in. The tokens of both are valid in any case, so that a change of the setting
+    /// ends no session.
+    pub apis: AuthApis,
     /// The lifetime of an access token.
     pub token_lifetime: Duration,
     /// Whether a loopback redirect URI may be registered with a port (OA-21).
@@ -24,11 +47,21 @@ pub struct OAuthConfig {
 /// Reads the settings. `public_url` must be secure if the API is on (OA-07).
 pub(super) fn read(raw: &mut Raw<'_>, public_url: Option<&str>) -> Option<OAuthConfig> {
     const APIS: &str = "GATEHOUSE_AUTH_APIS";
-    let is_on = raw.parsed(APIS, "must be `legacy` or `both`", |text| match text {
-        "legacy" => Some(false),
-        "both" => Some(true),
-        _ => None,
+    let apis = raw.parsed(APIS, "must be `legacy`, `both` or `oauth`", |text| {
+        Some(match text {
+            "legacy" => AuthApis::Legacy,
+            "both" => AuthApis::Both,
+            "oauth" => AuthApis::OAuth,
+            _ => return None,
+        })
     });
+    if apis == Some(AuthApis::OAuth) && raw.get("GATEHOUSE_GUESTS").as_deref() == Some("true") {
+        raw.add_error(
+            "GATEHOUSE_GUESTS",
+            format!("must be `false` with {APIS}=oauth: guests register with the account API"),
+        );
+        return None;
+    }
     let token_lifetime = raw.parsed(
         "GATEHOUSE_OAUTH_TOKEN_LIFETIME",
         "must be a number with one of the units s, m, h, from 2m to 1h",
@@ -43,17 +76,18 @@ pub(super) fn read(raw: &mut Raw<'_>, public_url: Option<&str>) -> Option<OAuthC
             _ => None,
         },
     );
-    if is_on == Some(true) && public_url.is_some_and(|url| !is_issuer(url)) {
+    let has_issuer = apis.is_some_and(AuthApis::include_oauth);
+    if has_issuer && public_url.is_some_and(|url| !is_issuer(url)) {
         raw.add_error(
             "GATEHOUSE_PUBLIC_URL",
             format!(
-                "must be an `https://` URL without query and fragment, or an `http://` URL of this computer, with {APIS}=both"
+                "must be an `https://` URL without query and fragment, or an `http://` URL of this computer, unless {APIS} is `legacy`"
             ),
         );
         return None;
     }
     Some(OAuthConfig {
-        is_on: is_on?,
+        apis: apis?,
         token_lifetime: token_lifetime?,
         accepts_loopback_ports: accepts_loopback_ports?,
     })

@@ -181,7 +181,7 @@ pub const SETTINGS: &[Setting] = &[
     row(
         "GATEHOUSE_AUTH_APIS",
         Some("legacy"),
-        "The authentication APIs that clients can use. `legacy`: login and registration of the account API. `both`: also the OAuth 2.0 API, over the same accounts. A change ends no session.",
+        "The authentication APIs that clients can use. `legacy`: login and registration of the account API. `both`: also the OAuth 2.0 API, over the same accounts. `oauth`: only the OAuth 2.0 API. A change ends no session.",
     ),
     row(
         "GATEHOUSE_OAUTH_TOKEN_LIFETIME",

@@ -61,7 +61,11 @@ impl ServerMetadata {
     /// The metadata of a server with these settings. `None` if it serves neither the OAuth 2.0 API nor a homeserver.
     pub fn of(config: &Config) -> Option<Self> {
         let url = &config.public_url;
-        let authorization = config.oauth.is_on.then(|| AuthorizationMembers::of(config));
+        let authorization = config
+            .oauth
+            .apis
+            .include_oauth()
+            .then(|| AuthorizationMembers::of(config));
         (authorization.is_some() || config.homeserver.is_some()).then(|| Self {
             issuer: issuer(config),
             account_management_uri: format!("{url}/account"),
