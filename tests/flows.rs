@@ -15,6 +15,7 @@ mod logins;
 mod message_limits;
 mod no_enumeration;
 mod notifications;
+mod oauth_refreshes;
 mod oauth_sequences;
 mod operator;
 mod password_resets;

@@ -259,6 +259,7 @@ async fn hs_05_the_lifetime_is_an_integer_until_the_end() {
     assert!(!url.is_active(token).await);
 }
 
+/// OA-136, OA-137
 #[tokio::test]
 async fn hs_05_an_active_token_has_user_device_and_scope() {
     let server = TestServer::new().await;
@@ -272,7 +273,7 @@ async fn hs_05_an_active_token_has_user_device_and_scope() {
     assert_uncached(&reply);
     let expected = json!({
         "active": true,
-        "scope": "openid urn:matrix:client:api:* urn:matrix:client:device:PHONE",
+        "scope": "openid urn:matrix:client:api:* urn:matrix:org.matrix.msc2967.client:api:* urn:matrix:client:device:PHONE",
         "username": "alice",
         "sub": "alice",
         "device_id": "PHONE",
@@ -303,7 +304,7 @@ async fn hs_06_a_device_id_adds_no_scope() {
     let server = TestServer::new().await;
     let url = FunctionUrl::of(&server);
     sign_up_alice(&server).await;
-    let plain = "openid urn:matrix:client:api:*";
+    let plain = "openid urn:matrix:client:api:* urn:matrix:org.matrix.msc2967.client:api:*";
     for device in [
         "X urn:synapse:admin:*",
         " urn:synapse:admin:*",

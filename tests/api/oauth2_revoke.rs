@@ -61,6 +61,7 @@ async fn oa_105_the_next_pair_ends_too() {
     }
 }
 
+/// OA-108
 #[tokio::test]
 async fn oa_106_oa_108_other_tokens_and_hints_have_no_effect() {
     let oauth = OAuthServer::new().await;

@@ -282,6 +282,7 @@ async fn oa_59_a_last_form_that_is_sent_100_times_creates_one_account() {
     let mut browser = Browser::new(&server.server);
     let page = begin(&server, &mut browser, "alice").await.expect(200);
     let (form, cookies) = (page.form(PATH), browser.cookies.clone());
+    server.server.expect_faults();
     let shared = Arc::new(server);
     let outcomes = at_once(100, |_| {
         let (server, form) = (Arc::clone(&shared), form.clone());
@@ -289,7 +290,7 @@ async fn oa_59_a_last_form_that_is_sent_100_times_creates_one_account() {
         async move {
             let mut browser = Browser::new(&server.server);
             browser.cookies = cookies;
-            let page = browser.submit(&form, &[]).await;
+            let page = browser.submit_until_answered(&form, &[]).await;
             (page, browser.cookies)
         }
     })
@@ -315,14 +316,20 @@ async fn oa_59_a_name_that_100_browsers_want_has_one_account() {
     let _guard = serial().await;
     let server = start(&[flows("m.login.registration_token")]).await;
     let token = new_token(&server.server, &["--uses", "100"]).await;
+    server.server.expect_faults();
     let shared = Arc::new(server);
     let pages = at_once(100, |_| {
         let (server, token) = (Arc::clone(&shared), token.clone());
         async move {
             let mut browser = Browser::new(&server.server);
-            let page = begin(&server, &mut browser, "alice").await;
+            let first = first_form(&server, &mut browser).await;
+            let values = details("alice");
+            let page = browser.submit_until_answered(&first, &values).await;
             match page.find_form(PATH) {
-                Some(form) => browser.submit(&form, &[("token", &token)]).await,
+                Some(form) => {
+                    let token = [("token", token.as_str())];
+                    browser.submit_until_answered(&form, &token).await
+                }
                 None => page,
             }
         }

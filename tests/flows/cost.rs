@@ -13,6 +13,7 @@ mod homeserver_updates;
 mod messages;
 mod oauth_clients;
 mod oauth_pages;
+mod oauth_tokens;
 mod refusals;
 mod registration;
 mod validation;

@@ -9,6 +9,7 @@ mod account_threepids;
 mod accounts;
 mod oauth_clients;
 mod oauth_pages;
+mod oauth_tokens;
 mod registration;
 mod validation;
 

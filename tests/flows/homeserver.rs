@@ -6,6 +6,7 @@
 
 mod changes;
 mod faults;
+mod oauth_tokens;
 mod outages;
 mod overlaps;
 mod races;

@@ -11,6 +11,7 @@ mod homeserver;
 mod identity_server;
 mod logins;
 mod oauth_pages;
+mod oauth_tokens;
 mod registration;
 mod sign_up_pages;
 mod validation;

@@ -10,6 +10,7 @@ mod concurrent_duplicates;
 mod limits;
 mod logins;
 mod oauth_pages;
+mod oauth_tokens;
 mod refreshes;
 mod registration;
 mod validation;

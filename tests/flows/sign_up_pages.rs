@@ -46,13 +46,14 @@ async fn oa_59_a_hundred_first_forms_give_one_account() {
     let mut browser = Browser::new(&server);
     let page = open(&mut browser, &server).await;
     let form = details(&page, "alice", PASSWORD);
+    server.expect_faults();
     let cookies = browser.cookies.clone();
     let answers = at_once(MANY, |_| {
         let (server, form, cookies) = (Arc::clone(&server), form.clone(), cookies.clone());
         async move {
             let mut browser = Browser::new(&server);
             browser.cookies = cookies;
-            let page = browser.submit(&form, &[]).await.expect(200);
+            let page = browser.submit_until_answered(&form, &[]).await.expect(200);
             assert_consent(&page, "alice");
             browser.cookie().unwrap().to_owned()
         }

@@ -15,8 +15,8 @@ use shared::{
     tokens::{self, Session},
 };
 
-/// The scope of every active token, without the device.
-const SCOPE: &str = "openid urn:matrix:client:api:*";
+/// The scope of every active token, without the device: both spellings of the access to the API (OA-136).
+const SCOPE: &str = "openid urn:matrix:client:api:* urn:matrix:org.matrix.msc2967.client:api:*";
 /// The header of a homeserver that reads the member `device_id` of the response.
 const SUPPORTS_DEVICE_ID: &str = "x-mas-supports-device-id";
 /// The client of the tokens of the account API.

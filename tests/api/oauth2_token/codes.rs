@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use shared::clock::Clock;
-use test_support::Reply;
+use test_support::{PASSWORD, PREFIXES, Reply};
 
 use crate::{
     api::support::{rows_of, set_status},
@@ -14,7 +14,6 @@ use crate::{
         oauth_tokens::{LIFETIME, OAuthServer, TOKEN, assert_error, changed, send},
     },
 };
-use test_support::PASSWORD;
 
 fn device_of(oauth: &OAuthServer) -> Option<Value> {
     let rows = rows_of(&oauth.server, "alice").into_iter();
@@ -28,7 +27,7 @@ fn assert_invalid_grant(reply: &Reply) {
     assert_eq!(body["errcode"], "M_UNKNOWN_TOKEN", "OA-100");
 }
 
-/// OA-86, OA-89: the members of the response.
+/// OA-82, OA-86, OA-89: the members of the response.
 #[tokio::test]
 async fn oa_79_oa_82_a_code_gives_a_device_and_the_scope_of_the_request() {
     let oauth = OAuthServer::new().await;
@@ -72,7 +71,7 @@ async fn oa_79_oa_82_a_code_gives_a_device_and_the_scope_of_the_request() {
     assert_eq!(device["display_name"]["S"], "Element X", "OA-79");
 }
 
-/// A device that has a name keeps it, and its earlier tokens become invalid (TOK-09).
+/// OA-149: a device that has a name keeps it, and its earlier tokens become invalid (TOK-09).
 #[tokio::test]
 async fn oa_79_oa_149_a_device_of_either_api_is_replaced() {
     let oauth = OAuthServer::new().await;
@@ -93,6 +92,32 @@ async fn oa_79_oa_149_a_device_of_either_api_is_replaced() {
     }
     assert_invalid_grant(&oauth.refresh(&tokens).await);
     oauth.whoami(&legacy).await.ok();
+}
+
+/// OA-149: a logout of all devices changes the epoch, which ends the devices of both APIs.
+#[tokio::test]
+async fn oa_149_an_epoch_ends_the_devices_of_both_apis() {
+    let oauth = OAuthServer::new().await;
+    let legacy = oauth.server.post(LOGIN, &login_of("alice", PASSWORD)).await;
+    let legacy = legacy.ok();
+    for by_oauth in [false, true] {
+        let tokens = oauth.log_in().await;
+        let login = oauth.server.post(LOGIN, &login_of("alice", PASSWORD)).await;
+        let other = login.ok();
+        let by = if by_oauth { &tokens } else { &other };
+        let token = by["access_token"].as_str().unwrap();
+        let path = format!("{}/logout/all", PREFIXES[1]);
+        let peer = [127, 0, 0, 1].into();
+        let reply = oauth
+            .server
+            .post_as_from(peer, token, &path, &json!({}))
+            .await;
+        reply.ok();
+        for ended in [&tokens, &other, &legacy] {
+            oauth.whoami(ended).await.error(401, "M_UNKNOWN_TOKEN");
+        }
+        assert_invalid_grant(&oauth.refresh(&tokens).await);
+    }
 }
 
 #[tokio::test]
@@ -201,7 +226,7 @@ async fn oa_81_a_changed_account_gets_no_tokens() {
         .await
         .ok();
     let token = login["access_token"].as_str().unwrap();
-    let logout = format!("{}/logout/all", test_support::PREFIXES[1]);
+    let logout = format!("{}/logout/all", PREFIXES[1]);
     oauth
         .server
         .post_as_from([127, 0, 0, 1].into(), token, &logout, &json!({}))

@@ -31,6 +31,7 @@ async fn next(oauth: &OAuthServer, tokens: &Value) -> Value {
     oauth.refresh(tokens).await.ok()
 }
 
+/// OA-82, OA-87
 #[tokio::test]
 async fn oa_89_every_refresh_gives_a_new_pair() {
     let oauth = OAuthServer::new().await;
@@ -142,7 +143,7 @@ async fn oa_92_the_owner_gets_an_email_about_the_ended_session() {
     assert_eq!(oauth.server.deliver().await, 0);
 }
 
-/// OA-93: a token with the right user and device, but another session.
+/// OA-93, OA-100: a token with the right user and device, but another session.
 #[tokio::test]
 async fn oa_93_a_forged_refresh_token_ends_nothing() {
     let oauth = OAuthServer::new().await;
@@ -195,7 +196,7 @@ async fn oa_99_a_locked_account_keeps_its_session() {
     assert_invalid_grant(&oauth.refresh(&newer).await);
 }
 
-/// OA-148: each API exchanges its own refresh tokens only.
+/// OA-85, OA-148: each API exchanges its own refresh tokens only, and the prefix of a token names its API.
 #[tokio::test]
 async fn oa_148_refresh_tokens_of_one_api_are_unknown_to_the_other() {
     let oauth = OAuthServer::new().await;
@@ -214,6 +215,11 @@ async fn oa_148_refresh_tokens_of_one_api_are_unknown_to_the_other() {
     assert_invalid_grant(&oauth.refresh(&legacy).await);
     let access = json!({ "refresh_token": pair["access_token"] });
     assert_invalid_grant(&oauth.refresh(&access).await);
+    for (tokens, access, refresh) in [(&pair, "gho_", "ghs_"), (&legacy, "gha_", "ghr_")] {
+        let token = |member: &str| tokens[member].as_str().unwrap();
+        assert!(token("access_token").starts_with(access));
+        assert!(token("refresh_token").starts_with(refresh));
+    }
     let body = json!({ "refresh_token": legacy["refresh_token"] });
     oauth.server.post(&refresh, &body).await.ok();
     next(&oauth, &pair).await;

@@ -192,6 +192,22 @@ impl<'a> Browser<'a> {
         }
     }
 
+    /// Sends a form, and repeats it after a 5xx, as a user does. Many concurrent forms compete for the processor until
+    /// some of them time out.
+    pub(crate) async fn submit_until_answered(
+        &mut self,
+        form: &Form,
+        values: &[(&str, &str)],
+    ) -> Page {
+        for _ in 0..5 {
+            let page = self.submit(form, values).await;
+            if !page.reply.status.is_server_error() {
+                return page;
+            }
+        }
+        panic!("no response after five attempts");
+    }
+
     /// Sends a form with these headers.
     pub(crate) async fn post(
         &mut self,
