@@ -9,11 +9,14 @@ use std::time::Duration;
 use super::{Client, ClientId};
 use crate::{
     app::App,
+    client_network::ClientNetwork,
     clock::{Timestamp, millis},
     ids::{DeviceId, Localpart},
+    limits::{self, LimitError},
     metrics,
     secrets::{Secret, TokenHash, sha256_base64},
     store::{AccountRow, AccountStatus, BrowserSessionRow, DeviceRow, StoreError, TokenDevice},
+    tokens::TokenLimits,
 };
 
 /// The time without use after which a session ends.
@@ -179,6 +182,20 @@ impl BrowserSession {
     pub fn is_recent(&self, now: Timestamp, password_set: Timestamp) -> bool {
         password_set <= self.authenticated && now < self.authenticated.plus(RECENT)
     }
+}
+
+/// Charges a change by page to the quotas of a change with an access token: those of its network and of the cookie
+/// (OA-155).
+pub async fn charge(app: &App, cookie: &Secret, network: ClientNetwork) -> Result<(), LimitError> {
+    let TokenLimits {
+        network: by_network,
+        token,
+    } = TokenLimits::WRITE;
+    let charges = [
+        (by_network, network.to_string()),
+        (token, hash_of(cookie).0),
+    ];
+    limits::consume_all(app, &charges).await
 }
 
 /// Records the use of a session by a `POST` request, at most once a minute. Requests with `GET` write nothing, and a

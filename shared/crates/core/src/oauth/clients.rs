@@ -115,6 +115,13 @@ impl ClientMetadata {
         serde_json::to_string(self).unwrap_or_default()
     }
 
+    /// The host of the home page, which is an `https` URL without user information (OA-12).
+    pub fn host(&self) -> &str {
+        let uri = &self.client_uri;
+        let rest = uri.strip_prefix("https://").unwrap_or(uri);
+        rest.split(['/', '?', '#']).next().unwrap_or_default()
+    }
+
     /// Whether the client registered this grant.
     pub fn has_grant(&self, grant: GrantType) -> bool {
         self.grant_types.contains(&grant)
