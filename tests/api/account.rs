@@ -1,13 +1,19 @@
-//! `GET /account`.
+//! `GET /account` and the account pages: HS-09, OA-125 to OA-130, OA-140.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a failed expectation must fail the test, in helper functions too"
+)]
+
+mod changes;
+mod devices;
+mod forms;
+mod pages;
 
 use serde_json::Value;
 use test_support::{Reply, TestServer};
 
 use super::support::homeserver::HOMESERVER;
-use crate::flows::support::{
-    oauth_pages::OAUTH,
-    threepid_helpers::{MAIL, SMS},
-};
+use crate::flows::support::threepid_helpers::{MAIL, SMS};
 
 const PATH: &str = "/account";
 
@@ -35,15 +41,6 @@ async fn hs_01_without_a_homeserver_the_account_page_is_404() {
     let reply = server.get(PATH).await;
     reply.error(404, "M_UNRECOGNIZED");
     assert_eq!(reply.body, unknown.body);
-}
-
-/// OA-02: the metadata has the URL of the page, so the page exists.
-#[tokio::test]
-async fn oa_02_the_account_page_exists_with_the_oauth_api() {
-    let server = TestServer::with(&[OAUTH]).await;
-    let page = server.get(PATH).await;
-    assert_eq!(page.status, 200);
-    assert!(page.text().contains("Your account on localhost"));
 }
 
 #[tokio::test]

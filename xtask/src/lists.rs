@@ -10,8 +10,9 @@ use crate::{
     route, text,
 };
 
-/// The values of path parameters in tests: a stage with a fallback page, a medium, a device ID.
+/// The values of path parameters in tests: a form of the account pages, a stage with a fallback page, a medium, a device ID.
 const EXAMPLES: &[(&str, &str)] = &[
+    ("action", "logout"),
     ("deviceId", "DEVICE"),
     ("medium", "email"),
     ("type", "m.login.terms"),

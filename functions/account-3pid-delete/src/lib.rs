@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use shared::{
-    account_threepids, accounts,
+    account_threepids::{self, OwnerAuthentication},
+    accounts,
     app::App,
     error::{ErrorCode, MatrixError, Rejection},
     http::{Body, Request as HttpRequest, Response as HttpResponse},
@@ -33,7 +34,8 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
     let (threepid, id_server) = parse(&body)?;
     let id_server = identity_servers::named(&app.config, id_server.as_deref())?;
     let user = owner.localpart.clone();
-    account_threepids::remove(&app, &request, owner, &threepid).await?;
+    let authentication = OwnerAuthentication::AccessToken(&request);
+    account_threepids::remove(&app, authentication, owner, &threepid).await?;
     // IDS-14, IDS-20: the address is removed from the account before an identity server is contacted.
     let which = UnbindScope::One(&threepid);
     let result = identity_servers::unbind_all(&app, &user, which, id_server.as_ref()).await;

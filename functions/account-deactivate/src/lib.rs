@@ -12,18 +12,14 @@ use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use shared::{
-    accounts::{ChangeAccountError, Deactivation},
+    account_changes::{self, DeactivationSubject},
+    accounts::ChangeAccountError,
     app::App,
-    clock::Timestamp,
     error::{ErrorCode, MatrixError, Rejection},
     homeserver::{self, Change},
     http::{Request as HttpRequest, Response as HttpResponse},
-    identity_servers::{self, IdServerName, IdServerNameError, UnbindResult, UnbindScope},
-    ids::Localpart,
-    outbox::{NewMessage, Notice},
-    security_notifications,
-    store::{AccountRow, AccountStatus, StoreError},
-    threepids::ThreePid,
+    identity_servers::{self, IdServerName, IdServerNameError},
+    store::AccountStatus,
     tokens::AuthenticationError,
     uia::{
         FlowSet, Operation, ParametersChangedError, RequestParameters, UiaCompletion,
@@ -85,7 +81,7 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
             let message = "The account does not exist";
             return Err(MatrixError::new(ErrorCode::Forbidden, message).into());
         };
-        let subject = Subject {
+        let subject = DeactivationSubject {
             user: user.clone(),
             account: account.clone(),
             verified_password: None,
@@ -97,7 +93,7 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
         Authentication::Completed(completion) => *completion,
         Authentication::Replay(response) => return Ok(response),
     };
-    let subject = match Subject::find(&app, &protected, &completion).await {
+    let subject = match find_subject(&app, &protected, &completion).await {
         Ok(subject) => subject,
         // A concurrent duplicate of the request may have deactivated the account.
         Err(error) => return protected.or_replay(&app, error).await,
@@ -112,58 +108,47 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
     .await
 }
 
-/// The account, as it was read.
-struct Subject {
-    user: Localpart,
-    account: AccountRow,
-    /// The time of the last change of the verified password.
-    verified_password: Option<Timestamp>,
-}
-
-impl Subject {
-    /// Finds the account. If the request has no access token, the account is read again, because it may have
-    /// changed since the password was verified. The owner must not be notified of a deactivation that does
-    /// not happen.
-    async fn find(
-        app: &App,
-        protected: &ProtectedRequest,
-        completion: &UiaCompletion,
-    ) -> Result<Self, Rejection> {
-        let verified = completion.result.password.as_ref();
-        let moved = ChangeAccountError::AccountChanged;
-        let (user, account) = match (&protected.requester, verified) {
-            (Requester::User(caller), _) => (caller.localpart.clone(), caller.account.clone()),
-            (_, Some(verified)) => {
-                let facts = app.store.find_login(&verified.user).await?;
-                let facts = facts.ok_or(ChangeAccountError::AccountChanged)?;
-                if facts.account.status == AccountStatus::Locked {
-                    return Err(AuthenticationError::Locked.into());
-                }
-                let changed_at = facts.password.map(|password| password.changed_at);
-                if facts.account.epoch != verified.epoch
-                    || changed_at != Some(verified.password_changed_at)
-                {
-                    return Err(moved.into());
-                }
-                (verified.user.clone(), facts.account)
+/// Finds the account. If the request has no access token, the account is read again, because it may have
+/// changed since the password was verified. The owner must not be notified of a deactivation that does
+/// not happen.
+async fn find_subject(
+    app: &App,
+    protected: &ProtectedRequest,
+    completion: &UiaCompletion,
+) -> Result<DeactivationSubject, Rejection> {
+    let verified = completion.result.password.as_ref();
+    let moved = ChangeAccountError::AccountChanged;
+    let (user, account) = match (&protected.requester, verified) {
+        (Requester::User(caller), _) => (caller.localpart.clone(), caller.account.clone()),
+        (_, Some(verified)) => {
+            let facts = app.store.find_login(&verified.user).await?;
+            let facts = facts.ok_or(ChangeAccountError::AccountChanged)?;
+            if facts.account.status == AccountStatus::Locked {
+                return Err(AuthenticationError::Locked.into());
             }
-            (_, None) => return Err(moved.into()),
-        };
-        Ok(Self {
-            user,
-            account,
-            verified_password: verified.map(|verified| verified.password_changed_at),
-        })
-    }
+            let changed_at = facts.password.map(|password| password.changed_at);
+            if facts.account.epoch != verified.epoch
+                || changed_at != Some(verified.password_changed_at)
+            {
+                return Err(moved.into());
+            }
+            (verified.user.clone(), facts.account)
+        }
+        (_, None) => return Err(moved.into()),
+    };
+    Ok(DeactivationSubject {
+        user,
+        account,
+        verified_password: verified.map(|verified| verified.password_changed_at),
+    })
 }
 
-/// Deactivates the account. Its 3PIDs are read after the account. If a 3PID has been added since, the transaction
-/// fails, so that no 3PID is left behind.
+/// Deactivates the account.
 async fn finish(
     app: &App,
     protected: &ProtectedRequest,
     parameters: &Parameters,
-    subject: Subject,
+    subject: DeactivationSubject,
     mut completion: Option<UiaCompletion>,
 ) -> Result<HttpResponse, Rejection> {
     let refund = async {
@@ -171,31 +156,14 @@ async fn finish(
             completion.refund_attempt(app).await;
         }
     };
-    let user = &subject.user;
     let id_server = parameters.id_server(app)?;
-    let ((), threepids, unbound) = tokio::join!(refund, threepids(app, user), async {
-        match id_server {
-            None => Some(unbind(app, user, &[], None).await),
-            Some(_) => None,
-        }
-    });
-    let threepids = threepids?;
-    let unbound = match unbound {
-        Some(result) => result,
-        None => unbind(app, user, &threepids, id_server.as_ref()).await,
-    };
+    let erase = parameters.erase == Some(true);
+    let ((), prepared) = tokio::join!(
+        refund,
+        account_changes::prepare_deactivation(app, subject, erase, id_server.as_ref())
+    );
+    let (end, unbound) = prepared?;
     let answer = json!({ "id_server_unbind_result": unbound }).to_string();
-    let mut messages = security_notifications::mails(app, &threepids, Notice::Deactivated);
-    messages.push(NewMessage::purge(user, app.clock.now(), &*app.rng));
-    let end = Deactivation {
-        messages,
-        user: subject.user,
-        account: subject.account,
-        known: subject.verified_password,
-        addresses: threepids,
-        erase: parameters.erase == Some(true),
-        now: app.clock.now(),
-    };
     let change = Change::Deactivated { erase: end.erase };
     let (user, account) = (&end.user, Some(&end.account));
     if let Some(completion) = completion {
@@ -212,28 +180,4 @@ async fn finish(
     let ended = app.store.deactivate(&end, None);
     homeserver::carry_over(app, user, account, change, ended).await?;
     Ok(HttpResponse::json_text(StatusCode::OK, answer))
-}
-
-async fn threepids(app: &App, user: &Localpart) -> Result<Vec<ThreePid>, StoreError> {
-    let own = app.store.addresses_of(user).await?;
-    Ok(own.into_iter().map(|own| own.threepid).collect())
-}
-
-/// Unbinds the 3PIDs. The account is deactivated regardless of the result (DEACT-06 to DEACT-11). 3PIDs that were
-/// not bound through this server are unbound only at the identity server that the client names.
-async fn unbind(
-    app: &App,
-    user: &Localpart,
-    threepids: &[ThreePid],
-    id_server: Option<&IdServerName>,
-) -> UnbindResult {
-    identity_servers::unbind_all(
-        app,
-        user,
-        UnbindScope::All {
-            addresses: threepids,
-        },
-        id_server,
-    )
-    .await
 }

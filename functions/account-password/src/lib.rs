@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use shared::{
+    account_changes,
     accounts::{self, DeviceLogout, PasswordChange},
     app::App,
     credentials,
@@ -20,7 +21,6 @@ use shared::{
     ids::Localpart,
     limits::LimitError,
     outbox::{NewMessage, Notice},
-    passwords,
     secrets::Secret,
     security_notifications,
     store::{AccountRow, StoreError},
@@ -114,7 +114,7 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
     Box::pin(finish(&app, &protected, &parameters, completion)).await
 }
 
-/// Checks the new password before UIA (PWD-14). A password that consists of the user's own words is weak.
+/// Checks the new password before UIA.
 fn check_password(
     app: &App,
     protected: &ProtectedRequest,
@@ -123,15 +123,10 @@ fn check_password(
     let Some(password) = &parameters.new_password else {
         return Ok(());
     };
-    let user = protected.user().map(Localpart::as_str);
-    let own_words: Vec<&str> = user
-        .into_iter()
-        .chain([app.config.server_name.as_str()])
-        .collect();
-    Ok(passwords::validate(
-        &app.config.passwords,
+    Ok(account_changes::check_new_password(
+        app,
+        protected.user(),
         password,
-        &own_words,
     )?)
 }
 
@@ -200,13 +195,7 @@ async fn finish(
 async fn threepids(app: &App, subject: &Subject) -> Result<Vec<ThreePid>, StoreError> {
     match &subject.threepids {
         Some(threepids) => Ok(threepids.clone()),
-        None => Ok(app
-            .store
-            .addresses_of(&subject.user)
-            .await?
-            .into_iter()
-            .map(|own| own.threepid)
-            .collect()),
+        None => account_changes::threepids(app, &subject.user).await,
     }
 }
 
@@ -231,7 +220,7 @@ async fn messages(
     logout: &DeviceLogout,
 ) -> Result<Vec<NewMessage>, LimitError> {
     let user = &subject.user;
-    let mut messages = match &subject.validated {
+    let notices = match &subject.validated {
         Some(validated) => {
             security_notifications::notify_of_reset(app, &validated.threepid, threepids).await?
         }
@@ -239,8 +228,7 @@ async fn messages(
             security_notifications::notify(app, user, threepids, Notice::PasswordChanged).await?
         }
     };
-    if *logout != DeviceLogout::None {
-        messages.push(NewMessage::purge(user, app.clock.now(), &*app.rng));
-    }
-    Ok(messages)
+    Ok(account_changes::password_messages(
+        app, user, notices, logout,
+    ))
 }

@@ -1,90 +1,72 @@
-//! `GET /account`
+//! `GET /account`, `POST /account/{action}`
 //!
-//! The page that clients open to manage an account (HS-09). The server metadata has its URL. It describes the changes that users can
-//! make in their app, as the settings of this server permit. It contains no form and no script, and a query string has
-//! no effect. The function reads no table. It is served together with the metadata: with
-//! a homeserver (HS-01), or with the OAuth 2.0 API.
+//! The account pages, whose URL is in the server metadata: the devices, the password, the 3PIDs and the end of an account
+//! (OA-125 to OA-130, OA-140). A user logs in with the password, and enters it again for a change if that was more than
+//! five minutes ago (OA-128). `GET` changes nothing and writes nothing (OA-70). The changes run the code of the endpoints of
+//! the account API (OA-129).
+//!
+//! Without the OAuth 2.0 API there is only a page without a form (HS-09), and none without a homeserver (HS-01).
+
+mod acts;
+mod failure;
+mod guide;
+mod login;
+mod page;
+mod show;
+mod views;
+mod visitor;
 
 use std::sync::Arc;
 
-use askama::Template;
-use http::StatusCode;
+use http::{Method, StatusCode};
 use shared::{
     app::App,
-    config::Config,
     error::{MatrixError, Rejection},
     http::{Request, Response},
     oauth::ServerMetadata,
-    pages::{self, Allowed},
+    oauth_pages, pages,
 };
+// The templates contain the style.
+use shared::pages::STYLE;
 
-#[derive(Template)]
-#[template(path = "account.html")]
-struct AccountPage<'a> {
-    style: &'static str,
-    server: &'a str,
-    changes: Vec<Change>,
-}
+use acts::Act;
+use page::Page;
 
-/// A change that users can make in their app.
-#[derive(Debug, Clone, Copy)]
-struct Change {
-    name: &'static str,
-    text: &'static str,
-}
+/// The path of the pages.
+const PATH: &str = "/account";
+/// The last segment of the path that the login form posts to.
+const LOGIN: &str = "login";
+/// The last segment of the path that the logout form posts to.
+const LOGOUT: &str = "logout";
 
-/// Handles the request.
-#[expect(clippy::unused_async, reason = "handlers are async")]
-pub async fn handle(app: Arc<App>, _request: Request) -> Result<Response, Rejection> {
-    if ServerMetadata::of(&app.config).is_none() {
-        return Err(MatrixError::unknown_path().into());
+/// Handles the request. An error is returned as a page too, because a browser shows the response.
+pub async fn handle(app: Arc<App>, request: Request) -> Result<Response, Rejection> {
+    let name = request.path.strip_prefix(PATH);
+    let name = name.and_then(|rest| rest.strip_prefix('/'));
+    if !app.config.oauth.is_on {
+        let is_served = name.is_none() && ServerMetadata::of(&app.config).is_some();
+        let page = is_served.then(|| guide::page(&app.config));
+        return page.ok_or_else(|| MatrixError::unknown_path().into());
     }
-    let page = AccountPage {
-        style: pages::STYLE,
-        server: app.config.server_name.as_str(),
-        changes: changes(&app.config),
+    let act = name.and_then(Act::parse);
+    let outcome = match (&request.method, name, act) {
+        (&Method::GET, None, _) => show::show(&app, &request).await,
+        (&Method::POST, Some(LOGIN), _) => Box::pin(login::submit(&app, &request)).await,
+        (&Method::POST, Some(LOGOUT), _) => login::log_out(&app, &request).await,
+        (&Method::POST, _, Some(act)) => Box::pin(acts::submit(&app, &request, act)).await,
+        // A browser opens the URL of a form again, for example from its history (OA-67).
+        (&Method::GET, Some(LOGIN | LOGOUT), _) | (&Method::GET, _, Some(_)) => {
+            Ok(redirect(&app, &Page::Start))
+        }
+        _ => return Err(MatrixError::unknown_path().into()),
     };
-    Ok(pages::html(StatusCode::OK, &page, Allowed::default()))
+    Ok(outcome.unwrap_or_else(|failure| failure.page(&app.config)))
 }
 
-/// The changes that the settings permit.
-fn changes(config: &Config) -> Vec<Change> {
-    let can_reset = config.mail.is_some() || config.sms.is_some();
-    let all = [
-        (
-            config.password_changes,
-            "Change your password",
-            "Choose a new password at once if another person may know the old one.",
-        ),
-        (
-            config.password_changes && can_reset,
-            "Set a new password if you have forgotten the old one",
-            "Choose “Forgot password” when you sign in. Before you sign out, make sure that your app has a backup of your \
-             encrypted messages.",
-        ),
-        (
-            true,
-            "Sign out devices",
-            "Sign out each device that you have lost or no longer use. Your app may call a device a session.",
-        ),
-        (
-            config.threepid_changes && config.mail.is_some(),
-            "Manage your e-mail addresses",
-            "Keep one that you can read, so that you can set a new password if you forget the old one.",
-        ),
-        (
-            config.threepid_changes && config.sms.is_some(),
-            "Manage your phone numbers",
-            "Remove a number before you give it up, because another person may get it.",
-        ),
-        (
-            config.deactivation,
-            "Deactivate your account",
-            "The account ends for ever: nobody can use it or its name again.",
-        ),
-    ];
-    let possible = all.into_iter().filter(|(is_possible, ..)| *is_possible);
-    possible
-        .map(|(_, name, text)| Change { name, text })
-        .collect()
+/// A redirect to a page.
+fn redirect(app: &App, page: &Page) -> Response {
+    let config = &app.config;
+    let text = "This page continues by itself.";
+    let response = oauth_pages::message(config, StatusCode::OK, "Your account", text);
+    pages::see_other(response, page.url(config))
 }

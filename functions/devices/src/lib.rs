@@ -9,16 +9,11 @@ use std::sync::Arc;
 use serde::Serialize;
 use shared::{
     app::App,
-    callers,
+    callers, devices,
     error::Rejection,
     http::{Request as HttpRequest, Response as HttpResponse},
-    ids::Localpart,
-    store::{AccountRow, ListedDevice, StoreError},
     tokens::TokenLimits,
 };
-
-/// The maximum number of devices in a response, because Lambda limits the size of a response.
-const MAX_DEVICES: usize = 1000;
 
 /// The response body.
 #[derive(Debug, Serialize)]
@@ -41,7 +36,11 @@ pub struct Device {
 pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse, Rejection> {
     let caller = callers::identify(&app, &request, TokenLimits::READ).await?;
     let devices = match caller.account() {
-        Some(account) => logged_in_devices(&app, caller.localpart(), account).await?,
+        Some(account) => {
+            let user = caller.localpart();
+            let first = app.store.devices_page(user, None).await?;
+            devices::logged_in(&app, user, account, first).await?
+        }
         None => Vec::new(),
     };
     let devices = devices.into_iter().map(|device| Device {
@@ -51,23 +50,4 @@ pub async fn handle(app: Arc<App>, request: HttpRequest) -> Result<HttpResponse,
     Ok(HttpResponse::ok(&Response {
         devices: devices.collect(),
     }))
-}
-
-async fn logged_in_devices(
-    app: &App,
-    user: &Localpart,
-    account: &AccountRow,
-) -> Result<Vec<ListedDevice>, StoreError> {
-    let (mut found, mut page) = (Vec::new(), None);
-    loop {
-        let (devices, next) = app.store.devices_page(user, page).await?;
-        let is_logged_in =
-            |device: &ListedDevice| account.is_device_valid(&device.id, device.epoch);
-        found.extend(devices.into_iter().filter(is_logged_in));
-        found.truncate(MAX_DEVICES);
-        page = next;
-        if page.is_none() || found.len() == MAX_DEVICES {
-            return Ok(found);
-        }
-    }
 }

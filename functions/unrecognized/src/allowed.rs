@@ -5,6 +5,7 @@
 #[rustfmt::skip]
 pub(crate) const ALLOWED: &[(&str, &str)] = &[
     ("/account", "GET, HEAD, OPTIONS"),
+    ("/account/{action}", "GET, HEAD, POST, OPTIONS"),
     ("/_matrix/client/r0/account/3pid", "GET, HEAD, POST, OPTIONS"),
     ("/_matrix/client/v3/account/3pid", "GET, HEAD, POST, OPTIONS"),
     ("/_matrix/client/r0/account/3pid/add", "POST, OPTIONS"),

@@ -76,7 +76,7 @@ fn complete(method: &str, path: &str, refresh: &str) -> (String, Vec<u8>) {
 
 /// Whether a route accepts the token of a user. A logout ends the token, so it needs no limit by token.
 fn has_token(path: &str) -> bool {
-    let of_account = path.contains("/account/") && !path.ends_with("/requestToken");
+    let of_account = path.contains("/v3/account/") && !path.ends_with("/requestToken");
     of_account
         || [
             "/capabilities",
@@ -150,7 +150,8 @@ async fn status(
     (method, path): (&str, &str),
     [access, refresh]: [&str; 2],
 ) -> StatusCode {
-    if path.starts_with("/oauth2/authorize/") || path == "/oauth2/sign-up" {
+    let of_pages = ["/oauth2/authorize/", "/oauth2/sign-up", "/account/"];
+    if of_pages.iter().any(|start| path.starts_with(start)) {
         return status_of_form(server, peer, path).await;
     }
     let (query, body) = complete(method, path, refresh);
@@ -171,7 +172,9 @@ async fn status(
 async fn status_of_form(server: &TestServer, peer: IpAddr, path: &str) -> StatusCode {
     let valid = Authorization::native(server);
     let mut browser = Browser::new(server);
-    let page = if path.ends_with("/login") {
+    let page = if path.starts_with("/account/") {
+        browser.log_in_at("/account", "alice", PASSWORD).await
+    } else if path.ends_with("/login") {
         browser.open(&valid).await
     } else if path.ends_with("/sign-up") {
         browser.open(&valid.with("prompt", "create")).await

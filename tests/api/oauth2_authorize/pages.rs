@@ -4,54 +4,8 @@ use test_support::{PASSWORD, TestServer};
 
 use super::{open, start};
 use crate::flows::support::oauth_pages::{
-    Authorization, Browser, Form, OAUTH, Page, oauth_rows, with_changed_bit,
+    Authorization, Browser, Form, OAUTH, oauth_rows, with_changed_bit,
 };
-
-/// Asserts the headers of a page, and that it loads and runs nothing (OA-50, OA-51, OA-71).
-#[track_caller]
-fn assert_page(page: &Page) {
-    let header = |name| {
-        let mut values = page.reply.headers.get_all(name).iter();
-        let value = values.next().map(|value| value.to_str().unwrap());
-        assert!(values.next().is_none(), "{name} twice");
-        value.unwrap_or_default().to_owned()
-    };
-    let policy = header("content-security-policy");
-    let mut directives: Vec<_> = policy.split(';').map(str::trim).collect();
-    directives.retain(|directive| !directive.starts_with("style-src 'sha256-"));
-    directives.sort_unstable();
-    let expected = [
-        "base-uri 'none'",
-        "default-src 'none'",
-        "form-action 'self'",
-        "frame-ancestors 'none'",
-    ];
-    assert_eq!(directives, expected, "OA-50: {policy}");
-    assert_eq!(header("x-frame-options"), "DENY");
-    assert_eq!(header("cache-control"), "no-store");
-    assert_eq!(header("x-content-type-options"), "nosniff");
-    assert_eq!(header("referrer-policy"), "same-origin", "OA-51");
-    assert_eq!(header("content-type"), "text/html; charset=utf-8");
-    let names = page.reply.headers.keys();
-    let cors = names.filter(|name| name.as_str().starts_with("access-control-"));
-    assert_eq!(cors.count(), 0, "{:?}", page.reply.headers);
-    for tag in ["<script", "<img", "<link", "<iframe", " style=", " onclick"] {
-        assert!(!page.text.contains(tag), "{tag}: {}", page.text);
-    }
-    assert!(page.text.contains("<html lang=\"en\">"), "OA-71");
-    for input in page.text.split("<input ").skip(1) {
-        let input = input.split('>').next().unwrap();
-        let is_labelled = input.contains("type=\"hidden\"") || input.contains("autocomplete=");
-        assert!(is_labelled, "OA-71: {input}");
-        if let Some((_, id)) = input.split_once("id=\"") {
-            let id = id.split('"').next().unwrap();
-            assert!(
-                page.text.contains(&format!("<label for=\"{id}\">")),
-                "OA-71: {id}"
-            );
-        }
-    }
-}
 
 /// OA-50, OA-51, OA-71
 #[tokio::test]
@@ -108,7 +62,7 @@ async fn oa_50_every_page_is_protected_and_needs_no_script() {
         foreign,
         no_form,
     ] {
-        assert_page(&page);
+        page.assert_protected();
     }
 }
 

@@ -6,6 +6,7 @@
 #[rustfmt::skip]
 pub(crate) const ENDPOINTS: &[(&str, &[&str])] = &[
     ("/account", &["GET"]),
+    ("/account/logout", &["GET", "POST"]),
     ("/_matrix/client/r0/account/3pid", &["GET", "POST"]),
     ("/_matrix/client/v3/account/3pid", &["GET", "POST"]),
     ("/_matrix/client/r0/account/3pid/add", &["POST"]),
@@ -82,6 +83,7 @@ pub(crate) const ENDPOINTS: &[(&str, &[&str])] = &[
 #[rustfmt::skip]
 pub(crate) const WITHOUT_LIMIT: &[(&str, &[&str])] = &[
     ("/account", &["GET"]),
+    ("/account/logout", &["GET"]),
     ("/_matrix/client/v1/auth_metadata", &["GET"]),
     ("/_matrix/client/unstable/org.matrix.msc2965/auth_metadata", &["GET"]),
     ("/_matrix/key/v2/server", &["GET"]),

@@ -29,6 +29,8 @@ pub(crate) struct User {
     pub(crate) is_locked: bool,
     pub(crate) is_deactivated: bool,
     pub(crate) is_erased: bool,
+    /// How often the reset of the cross-signing keys was permitted.
+    pub(crate) resets: usize,
     /// The devices with their display names.
     pub(crate) devices: BTreeMap<String, String>,
 }
@@ -173,11 +175,12 @@ impl Homeserver {
         let name = name_of(&seen);
         let (misbehaviour, delay, is_exclusive) = self.with(|state| {
             state.calls.push(format!("{} {name}", endpoint(&seen)));
-            // Checks of a name and changes of display names may overlap with other calls.
+            // Checks of a name, changes of display names and permitted resets may overlap with other calls.
             let is_exclusive = ![
                 "register",
                 "is_localpart_available",
                 "update_device_display_name",
+                "allow_cross_signing_reset",
             ]
             .contains(&endpoint(&seen));
             if is_exclusive && !state.current.insert(name.clone()) {
@@ -321,6 +324,10 @@ impl State {
                 if let Some(device) = device {
                     *device = text("display_name").unwrap();
                 }
+                (200, json!({}))
+            }
+            ("allow_cross_signing_reset", Some(user)) => {
+                user.resets += 1;
                 (200, json!({}))
             }
             ("delete_device", Some(user)) => {

@@ -254,11 +254,28 @@ impl<'a> Browser<'a> {
         self.submit(&login, &values).await
     }
 
+    /// Opens an account page and logs in. Returns the page to which the login leads.
+    pub(crate) async fn log_in_at(&mut self, path: &str, user: &str, password: &str) -> Page {
+        let login = self.get(path).await.form("/account/login");
+        let values = [("user", user), ("password", password)];
+        self.submit(&login, &values).await
+    }
+
     /// Submits the consent form of a page with this action. Returns the last page.
     pub(crate) async fn decide(&mut self, consent: &Page, action: &str) -> Page {
         self.submit(&consent.form("/consent"), &[("action", action)])
             .await
     }
+}
+
+/// The path of the account page for an action of the specification.
+pub(crate) fn action(name: &str) -> String {
+    format!("/account?action=org.matrix.{name}")
+}
+
+/// The path of the account page for an action with a device.
+pub(crate) fn device_action(name: &str, device: &str) -> String {
+    format!("{}&device_id={device}", action(name))
 }
 
 /// A sealed context with one changed bit.

@@ -119,6 +119,13 @@ impl<'a> Homeserver<'a> {
         }
     }
 
+    /// Permits the user to replace the cross-signing keys, for ten minutes (OA-140). It has no effect on a user without
+    /// keys, and needs no lease, because it changes neither the user nor a device.
+    pub async fn allow_cross_signing_reset(self, user: &Localpart) -> Result<(), UpdateError> {
+        self.client.allow_cross_signing_reset(user).await?;
+        Ok(())
+    }
+
     /// Tries a pending update again.
     pub async fn retry(self, user: &Localpart) -> Result<RetryOutcome, StoreError> {
         let Some(lease) = self.lease(user).await? else {

@@ -238,6 +238,18 @@ impl Client {
         self.post("sync_devices", body).await?.existence()
     }
 
+    /// Permits the user to replace the cross-signing keys without further authentication, for ten minutes. `Missing` if
+    /// the user does not exist, or has no keys yet.
+    pub async fn allow_cross_signing_reset(
+        &self,
+        user: &Localpart,
+    ) -> Result<Existence, HomeserverError> {
+        let body = json!({ "localpart": user.as_str() });
+        self.post("allow_cross_signing_reset", body)
+            .await?
+            .existence()
+    }
+
     /// Deactivates the user. `Missing` if the user does not exist.
     pub async fn delete_user(
         &self,

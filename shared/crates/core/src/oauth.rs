@@ -3,6 +3,7 @@
 //! [Specification](https://spec.matrix.org/v1.15/client-server-api/#oauth-20-api). The clients are public: no client can
 //! prove its identity, so every grant needs the consent of the user. Contains no requests and responses.
 
+mod account_actions;
 pub mod browser_sessions;
 mod clients;
 mod codes;
@@ -15,9 +16,10 @@ mod request;
 mod scope;
 mod sessions;
 
+pub use account_actions::AccountAction;
 pub use clients::{
     ApplicationType, Client, ClientId, ClientMetadata, GrantType, MetadataError,
-    RegisterClientError, find_client, register_client,
+    RegisterClientError, find_client, find_clients, register_client,
 };
 pub use codes::{PresentedCode, find_code, issue_code};
 pub use context::{Context, ContextTooLargeError};

@@ -128,15 +128,24 @@ fn owner_of(caller: &Caller) -> Result<AccountOwner, MatrixError> {
     })
 }
 
+/// The authentication of a request that removes a 3PID.
+#[derive(Debug, Clone, Copy)]
+pub enum OwnerAuthentication<'a> {
+    /// The access token of this request.
+    AccessToken(&'a Request),
+    /// A browser session, which has the epoch of the account.
+    BrowserSession,
+}
+
 /// Removes a 3PID from the account of the caller. Succeeds without effect if the account does not have it.
 pub async fn remove(
     app: &App,
-    request: &Request,
+    authentication: OwnerAuthentication<'_>,
     owner: AccountOwner,
     threepid: &ThreePid,
 ) -> Result<(), ThreePidError> {
     let AccountOwner { localpart, account } = owner.clone();
-    let removed = try_remove(app, request, owner, threepid);
+    let removed = try_remove(app, authentication, owner, threepid);
     homeserver::carry_over(
         app,
         &localpart,
@@ -149,7 +158,7 @@ pub async fn remove(
 
 async fn try_remove(
     app: &App,
-    request: &Request,
+    authentication: OwnerAuthentication<'_>,
     mut owner: AccountOwner,
     threepid: &ThreePid,
 ) -> Result<(), ThreePidError> {
@@ -175,9 +184,22 @@ async fn try_remove(
             Err(RemoveThreePidError::Store(error)) => return Err(error.into()),
             Err(RemoveThreePidError::AccountChanged) => app.store.wait(attempt).await,
         }
-        owner = reload_owner(app, request, &owner).await?;
+        owner = match authentication {
+            OwnerAuthentication::AccessToken(request) => reload_owner(app, request, &owner).await?,
+            OwnerAuthentication::BrowserSession => reload_account(app, owner).await?,
+        };
     }
     Err(StoreError::Contended.into())
+}
+
+/// Reads the account of a browser session again. Fails if the session has ended in the meantime.
+async fn reload_account(app: &App, before: AccountOwner) -> Result<AccountOwner, ThreePidError> {
+    let account = app.store.find_account(&before.localpart).await?;
+    let is_valid = |account: &AccountRow| {
+        account.epoch == before.account.epoch && account.status != AccountStatus::Locked
+    };
+    let account = account.filter(is_valid).ok_or(StoreError::Contended)?;
+    Ok(AccountOwner { account, ..before })
 }
 
 /// Reads the account again. Fails if its token epoch has changed, for example by a password change. The access token

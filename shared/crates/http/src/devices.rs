@@ -1,4 +1,4 @@
-//! Functions that several device endpoints share: the members of a body that describe a device, and
+//! Functions that several device endpoints share: the members of a body that describe a device, the list of devices, and
 //! the deletion of devices.
 
 use ::http::StatusCode;
@@ -8,7 +8,8 @@ use crate::{
     error::{ErrorCode, MatrixError, Rejection},
     homeserver::{self, Change},
     http::{Body, Response},
-    ids::{DeviceId, MAX_DISPLAY_NAME_CHARS},
+    ids::{DeviceId, Localpart, MAX_DISPLAY_NAME_CHARS},
+    store::{AccountRow, DevicePage, ListedDevice, StoreError},
     tokens::AuthenticationError,
     uia::{
         RequestParameters,
@@ -16,6 +17,8 @@ use crate::{
     },
 };
 
+/// The maximum number of devices in a list, because Lambda limits the size of a response.
+const MAX_DEVICES: usize = 1000;
 /// The response body: an empty object.
 const DONE: &str = "{}";
 
@@ -42,6 +45,27 @@ pub fn display_name(body: &Body, member: &'static str) -> Result<Option<String>,
             format!("`{member}` is too long"),
         )),
         _ => Ok(name),
+    }
+}
+
+/// The devices among those of a user that are logged in, in the order of their IDs, and at most
+/// [`MAX_DEVICES`]. `first` is the first page of the list.
+pub async fn logged_in(
+    app: &App,
+    user: &Localpart,
+    account: &AccountRow,
+    first: (Vec<ListedDevice>, Option<DevicePage>),
+) -> Result<Vec<ListedDevice>, StoreError> {
+    let (mut found, (mut devices, mut page)) = (Vec::new(), first);
+    loop {
+        let is_logged_in =
+            |device: &ListedDevice| account.is_device_valid(&device.id, device.epoch);
+        found.extend(devices.into_iter().filter(is_logged_in));
+        found.truncate(MAX_DEVICES);
+        if page.is_none() || found.len() == MAX_DEVICES {
+            return Ok(found);
+        }
+        (devices, page) = app.store.devices_page(user, page).await?;
     }
 }
 

@@ -10,8 +10,10 @@ use gatehouse_model::{
 };
 use gatehouse_store::{aws, store};
 
+pub mod account_changes;
 pub mod account_threepids;
 mod auth_apis;
+pub mod browser_login;
 pub mod callers;
 pub mod credentials;
 pub mod devices;

@@ -62,6 +62,13 @@ pub fn path_of(config: &Config, path: &str) -> String {
     format!("{}{path}", base.unwrap_or_default())
 }
 
+/// A query with these pairs.
+pub fn query_of(pairs: &[(&str, &str)]) -> String {
+    form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(pairs)
+        .finish()
+}
+
 /// The link to the sign-up page, if registration is open (OA-43).
 pub fn sign_up_link(config: &Config, sealed: &str) -> Option<String> {
     let is_open = !config.flows().is_empty();

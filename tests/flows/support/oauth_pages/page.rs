@@ -79,6 +79,52 @@ impl Page {
         self
     }
 
+    /// Asserts the headers of a page, and that it loads and runs nothing (OA-50, OA-51, OA-71).
+    #[track_caller]
+    pub(crate) fn assert_protected(&self) {
+        let header = |name| {
+            let mut values = self.reply.headers.get_all(name).iter();
+            let value = values.next().map(|value| value.to_str().unwrap());
+            assert!(values.next().is_none(), "{name} twice");
+            value.unwrap_or_default().to_owned()
+        };
+        let policy = header("content-security-policy");
+        let mut directives: Vec<_> = policy.split(';').map(str::trim).collect();
+        directives.retain(|directive| !directive.starts_with("style-src 'sha256-"));
+        directives.sort_unstable();
+        let expected = [
+            "base-uri 'none'",
+            "default-src 'none'",
+            "form-action 'self'",
+            "frame-ancestors 'none'",
+        ];
+        assert_eq!(directives, expected, "OA-50: {policy}");
+        assert_eq!(header("x-frame-options"), "DENY");
+        assert_eq!(header("cache-control"), "no-store");
+        assert_eq!(header("x-content-type-options"), "nosniff");
+        assert_eq!(header("referrer-policy"), "same-origin", "OA-51");
+        assert_eq!(header("content-type"), "text/html; charset=utf-8");
+        let names = self.reply.headers.keys();
+        let cors = names.filter(|name| name.as_str().starts_with("access-control-"));
+        assert_eq!(cors.count(), 0, "{:?}", self.reply.headers);
+        for tag in ["<script", "<img", "<link", "<iframe", " style=", " onclick"] {
+            assert!(!self.text.contains(tag), "{tag}: {}", self.text);
+        }
+        assert!(self.text.contains("<html lang=\"en\">"), "OA-71");
+        for input in self.text.split("<input ").skip(1) {
+            let input = input.split('>').next().unwrap();
+            let is_labelled = input.contains("type=\"hidden\"") || input.contains("autocomplete=");
+            assert!(is_labelled, "OA-71: {input}");
+            if let Some((_, id)) = input.split_once("id=\"") {
+                let id = id.split('"').next().unwrap();
+                assert!(
+                    self.text.contains(&format!("<label for=\"{id}\">")),
+                    "OA-71: {id}"
+                );
+            }
+        }
+    }
+
     /// The form whose path ends like this.
     #[track_caller]
     pub(crate) fn form(&self, action: &str) -> Form {

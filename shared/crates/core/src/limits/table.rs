@@ -115,7 +115,7 @@ pub enum Limit {
     /// Requests with an access token that only read, by access token. The quota is larger than that of a network, so
     /// that one network cannot use up the quota of a stolen token, which the account owner uses too.
     TokenRead,
-    /// Requests with an access token that change the account or start a UIA session, by access token. The quota is
+    /// Requests that change the account or start a UIA session, by access token or by cookie of a browser. The quota is
     /// larger than that of a network, too.
     TokenWrite,
     /// Logouts. They have a separate quota for each network and none for each user or token, so that no other request
@@ -186,11 +186,11 @@ pub const LIMITS: [LimitRow; 53] = [
     row(Limit::NetworkPasswordAttempts, "password-guess", "identifier and network", (10, MINUTE), "each password attempt; refunded if the password is right"),
     row(Limit::AccountPasswordAttempts, "account-guess", "account, all networks", (100, 10 * MINUTE), "each password attempt without an access token; refunded if the password is right. An attempt above this limit gets the response to a wrong password"),
     row(Limit::TokenHolderPasswordAttempts, "own-guess", "account and its password, all networks", (100, 10 * MINUTE), "each password attempt with an access token of the account; refunded if the password is right"),
-    row(Limit::Account, "account", "network", (60, 2), "each request to a UIA-protected endpoint of an account, `POST /account/3pid`, `POST /account/3pid/delete`, `PUT /devices/{deviceId}`"),
+    row(Limit::Account, "account", "network", (60, 2), "each request to a UIA-protected endpoint of an account, `POST /account/3pid`, `POST /account/3pid/delete`, `PUT /devices/{deviceId}`; each change on the account pages"),
     row(Limit::Login, "login", "network", (60, 2), "each login, with a password, by page, or as an application service"),
     row(Limit::Refresh, "refresh", "network", (60, 2), "each `POST /refresh`"),
     row(Limit::Guest, "guest", "network", (10, MINUTE), "each `POST /register?kind=guest`"),
-    row(Limit::FallbackPage, "fallback-page", "network", (60, 2), "each fallback page that is opened or submitted; each `POST` of `/oauth2/authorize/consent` and `/oauth2/authorize/logout`"),
+    row(Limit::FallbackPage, "fallback-page", "network", (60, 2), "each fallback page that is opened or submitted; each `POST` of `/oauth2/authorize/consent`, `/oauth2/authorize/logout` and `/account/logout`"),
     row(Limit::WaitingPage, "waiting-page", "UIA session", (20, 5), "each time that a fallback page that waits for a link is opened or reloads itself"),
     row(Limit::RequestToken, "request-token", "network", (60, 2), "each `requestToken` request, whether a message is sent or not"),
     row(Limit::SubmitToken, "submit-token", "network", (60, 2), "each `submitToken` or `confirm` request"),
@@ -224,7 +224,7 @@ pub const LIMITS: [LimitRow; 53] = [
     row(Limit::Addition, "addition", "account", (10, HOUR), "each 3PID that is added to an account"),
     row(Limit::Read, "read", "network", (240, 0), "each `GET` of `/account/whoami`, `/capabilities`, `/devices`, `/devices/{deviceId}` and `/account/3pid`; each registration of an application service that is forwarded to the homeserver").every_millis(200),
     row(Limit::TokenRead, "token-read", "access token", (300, 0), "the same requests").every_millis(100),
-    row(Limit::TokenWrite, "token-write", "access token", (150, 0), "each request with an access token that is charged to `account`, and `POST /account/3pid/bind`, `POST /account/3pid/unbind`").every_millis(800),
+    row(Limit::TokenWrite, "token-write", "access token or browser", (150, 0), "each request with an access token that is charged to `account`, each change on the account pages, and `POST /account/3pid/bind`, `POST /account/3pid/unbind`").every_millis(800),
     row(Limit::Logout, "logout", "network", (60, 2), "each `POST /logout` and `POST /logout/all`"),
     row(Limit::DeviceRefresh, "device-refresh", "device", (30, MINUTE), "each `POST /refresh` with a valid token"),
     row(Limit::RefusedGrant, "refused-grant", "network", (60, 2), "each `POST /oauth2/token` whose code or refresh token is not accepted; above the limit the response is 503"),

@@ -9,11 +9,14 @@ use std::time::Duration;
 use super::{Client, ClientId};
 use crate::{
     app::App,
+    client_network::ClientNetwork,
     clock::{Timestamp, millis},
     ids::{DeviceId, Localpart},
+    limits::{self, LimitError},
     metrics,
     secrets::{Secret, TokenHash, sha256_base64},
     store::{AccountRow, AccountStatus, BrowserSessionRow, DeviceRow, StoreError, TokenDevice},
+    tokens::TokenLimits,
 };
 
 /// The time without use after which a session ends.
@@ -22,6 +25,8 @@ const IDLE: Duration = Duration::from_mins(30);
 const LIFETIME: Duration = Duration::from_hours(12);
 /// The time of the last use is written at most once in this time.
 const USE_INTERVAL: Duration = Duration::from_mins(1);
+/// The time after the entry of the password in which the user may make a change (OA-128).
+const RECENT: Duration = Duration::from_mins(5);
 /// The random bytes of a cookie (OA-55).
 const COOKIE_BYTES: usize = 32;
 /// The length of these bytes in base64.
@@ -103,6 +108,24 @@ pub async fn find_with_client(
     Ok((Client::of_row(app, client, client_row)?, session))
 }
 
+/// Reads the session row of a cookie. `None` if the session has ended by its age or without use. One read.
+pub async fn find(app: &App, cookie: &Secret) -> Result<Option<BrowserSessionRow>, StoreError> {
+    let row = app.store.find_browser_session(&hash_of(cookie)).await?;
+    Ok(row.filter(|row| !has_ended(row, app.clock.now())))
+}
+
+/// The session of a row, if it is valid, and the time at which the password of its account was set. One read.
+pub async fn with_password(
+    app: &App,
+    row: BrowserSessionRow,
+) -> Result<Option<(BrowserSession, Option<Timestamp>)>, StoreError> {
+    let found = app.store.find_login(&row.localpart).await?;
+    Ok(found.and_then(|facts| {
+        let password_set = facts.password.map(|password| password.changed_at);
+        Some((BrowserSession::check(row, facts.account)?, password_set))
+    }))
+}
+
 /// Whether a session has ended by its age or without use.
 fn has_ended(row: &BrowserSessionRow, now: Timestamp) -> bool {
     now >= row.ends || now >= row.last_use.plus(IDLE)
@@ -151,6 +174,28 @@ impl BrowserSession {
             authenticated: row.authenticated,
         })
     }
+}
+
+impl BrowserSession {
+    /// Whether the user entered the current password, which was set at `password_set`, recently enough for a change
+    /// (OA-128). A password change need not end the session, so a password that was entered before it does not count.
+    pub fn is_recent(&self, now: Timestamp, password_set: Timestamp) -> bool {
+        password_set <= self.authenticated && now < self.authenticated.plus(RECENT)
+    }
+}
+
+/// Charges a change by page to the quotas of a change with an access token: those of its network and of the cookie
+/// (OA-155).
+pub async fn charge(app: &App, cookie: &Secret, network: ClientNetwork) -> Result<(), LimitError> {
+    let TokenLimits {
+        network: by_network,
+        token,
+    } = TokenLimits::WRITE;
+    let charges = [
+        (by_network, network.to_string()),
+        (token, hash_of(cookie).0),
+    ];
+    limits::consume_all(app, &charges).await
 }
 
 /// Records the use of a session by a `POST` request, at most once a minute. Requests with `GET` write nothing, and a

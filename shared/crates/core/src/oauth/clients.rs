@@ -4,6 +4,8 @@ mod metadata;
 mod registration;
 mod uris;
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde::{Deserialize, Serialize};
 
 pub use metadata::MetadataError;
@@ -22,6 +24,9 @@ const PREFIX: &str = "ghc_";
 const HASH_CHARS: usize = 22;
 /// The start of the hashed text. A change of the canonical form needs another version.
 const VERSION: &str = "gatehouse client 1";
+
+/// The most clients that [`find_clients`] reads.
+const MAX_CLIENTS: usize = 100;
 
 /// The ID of a client, which is a hash of its metadata (OA-25).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -110,6 +115,13 @@ impl ClientMetadata {
         serde_json::to_string(self).unwrap_or_default()
     }
 
+    /// The host of the home page, which is an `https` URL without user information (OA-12).
+    pub fn host(&self) -> &str {
+        let uri = &self.client_uri;
+        let rest = uri.strip_prefix("https://").unwrap_or(uri);
+        rest.split(['/', '?', '#']).next().unwrap_or_default()
+    }
+
     /// Whether the client registered this grant.
     pub fn has_grant(&self, grant: GrantType) -> bool {
         self.grant_types.contains(&grant)
@@ -154,4 +166,20 @@ impl Client {
 pub async fn find_client(app: &App, id: &ClientId) -> Result<Option<Client>, StoreError> {
     let row = app.store.find_client(id.as_str()).await?;
     Client::of_row(app, id, row)
+}
+
+/// The registered clients among these IDs, by ID. One strongly consistent read, or none for no ID. Of more than
+/// [`MAX_CLIENTS`] IDs, the rest is not found.
+pub async fn find_clients(
+    app: &App,
+    ids: BTreeSet<&str>,
+) -> Result<BTreeMap<String, Client>, StoreError> {
+    let ids: Vec<&str> = ids.into_iter().take(MAX_CLIENTS).collect();
+    let rows = app.store.find_clients(&ids).await?.into_iter();
+    let client = |(id, row): (String, ClientRow)| {
+        let parsed = ClientId(id.clone());
+        let client = Client::of_row(app, &parsed, Some(row)).transpose()?;
+        Some(client.map(|client| (id, client)))
+    };
+    rows.filter_map(client).collect()
 }

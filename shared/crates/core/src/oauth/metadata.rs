@@ -5,7 +5,7 @@
 
 use serde::Serialize;
 
-use super::GrantType;
+use super::{AccountAction, GrantType};
 use crate::{
     config::{Config, Registration},
     stage_type::StageType,
@@ -46,6 +46,8 @@ pub struct AuthorizationMembers {
     pub code_challenge_methods_supported: [&'static str; 1],
     /// The scopes, without the scope of a device, which contains its ID.
     pub scopes_supported: [&'static str; 2],
+    /// The actions of the account page (OA-125).
+    pub account_management_actions_supported: Vec<&'static str>,
     /// The authentication methods of clients at the token endpoint.
     pub token_endpoint_auth_methods_supported: [&'static str; 1],
     /// The authentication methods of clients at the revocation endpoint.
@@ -90,6 +92,7 @@ impl AuthorizationMembers {
                 "urn:matrix:client:api:*",
                 "urn:matrix:org.matrix.msc2967.client:api:*",
             ],
+            account_management_actions_supported: AccountAction::of(config),
             token_endpoint_auth_methods_supported: ["none"],
             revocation_endpoint_auth_methods_supported: ["none"],
             authorization_response_iss_parameter_supported: true,

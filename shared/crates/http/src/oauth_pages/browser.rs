@@ -61,7 +61,7 @@ impl Browser {
         self.is_new
     }
 
-    /// The start of a form that posts to `path`, with this sealed context.
+    /// The start of a form that posts to `path`, with this context. A form without a context has an empty one.
     pub fn form(&self, app: &App, path: &str, context: &str) -> FormStart {
         FormStart {
             action: path_of(&app.config, path),

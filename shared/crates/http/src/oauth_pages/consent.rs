@@ -71,7 +71,7 @@ pub fn page(app: &App, browser: &Browser, consent: &Consent<'_>) -> Response {
         server: app.config.server_name.as_str(),
         user_id: user.user_id(&app.config.server_name),
         client_name: metadata.client_name.as_deref(),
-        client_host: host_of(&metadata.client_uri),
+        client_host: metadata.host(),
         destination: match request.target.destination() {
             Destination::Host(host) => host,
             Destination::App => "an app on this device",
@@ -88,10 +88,4 @@ pub fn page(app: &App, browser: &Browser, consent: &Consent<'_>) -> Response {
         logout: browser.form(app, LOGOUT_PATH, &sealed),
     };
     browser.page(app, StatusCode::OK, &page)
-}
-
-/// The host of an accepted `client_uri`, which is an `https` URL without user information (OA-12).
-fn host_of(uri: &str) -> &str {
-    let rest = uri.strip_prefix("https://").unwrap_or(uri);
-    rest.split(['/', '?', '#']).next().unwrap_or_default()
 }

@@ -6,7 +6,7 @@ use askama::Template;
 use super::{Browser, Context, FormStart, sign_up_link};
 use crate::{app::App, http::Response, oauth::Prompt};
 
-/// The path that the login form posts to.
+/// The path that the login form of an authorization posts to.
 pub const PATH: &str = "/oauth2/authorize/login";
 
 #[derive(Template)]
@@ -15,9 +15,21 @@ struct LoginPage<'a> {
     server: &'a str,
     form: FormStart,
     user: &'a str,
+    login: &'a Login<'a>,
     error: Option<&'a str>,
-    notice: Option<&'a str>,
-    sign_up: Option<String>,
+}
+
+/// The content of a login page.
+#[derive(Debug)]
+pub struct Login<'a> {
+    /// The advice to a user who did not expect this page.
+    pub what: &'static str,
+    /// The name in the form before the first attempt.
+    pub user: &'a str,
+    /// A notice above the form.
+    pub notice: Option<&'static str>,
+    /// The URL of the sign-up page.
+    pub sign_up: Option<String>,
 }
 
 /// The result of an earlier attempt.
@@ -31,7 +43,8 @@ pub struct Failure<'a> {
     pub user: &'a str,
 }
 
-/// The login page for a browser. The link to the sign-up page is there while registration is open (OA-43).
+/// The login page of an authorization for a browser. The link to the sign-up page is there while registration is open
+/// (OA-43).
 pub fn page(
     app: &App,
     browser: &Browser,
@@ -43,16 +56,30 @@ pub fn page(
     let sign_up = sign_up_link(&app.config, &sealed);
     // OA-42
     let is_closed = request.prompt == Prompt::Create && sign_up.is_none();
-    let page = LoginPage {
-        server: app.config.server_name.as_str(),
-        form: browser.form(app, PATH, &sealed),
-        user: match failure {
-            Some(failure) => failure.user,
-            None => request.login_hint.as_deref().unwrap_or_default(),
-        },
-        error: failure.map(|failure| failure.message),
+    let login = Login {
+        what: "Continue only if you have just opened this page from your app.",
+        user: request.login_hint.as_deref().unwrap_or_default(),
         notice: is_closed.then_some(super::REGISTRATION_CLOSED),
         sign_up,
+    };
+    let form = browser.form(app, PATH, &sealed);
+    page_with(app, browser, form, &login, failure)
+}
+
+/// A login page with this form.
+pub fn page_with(
+    app: &App,
+    browser: &Browser,
+    form: FormStart,
+    login: &Login<'_>,
+    failure: Option<&Failure<'_>>,
+) -> Response {
+    let page = LoginPage {
+        server: app.config.server_name.as_str(),
+        form,
+        user: failure.map_or(login.user, |failure| failure.user),
+        login,
+        error: failure.map(|failure| failure.message),
     };
     let status = failure.map_or(StatusCode::OK, |failure| failure.status);
     browser.page(app, status, &page)

@@ -9,7 +9,10 @@ use super::{
         keys,
     },
 };
-use crate::ids::{DeviceId, Localpart};
+use crate::{
+    clock::Timestamp,
+    ids::{DeviceId, Localpart},
+};
 
 /// A device in the device list.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +23,10 @@ pub struct ListedDevice {
     pub epoch: i64,
     /// The display name.
     pub display_name: Option<String>,
+    /// The time of the login. Rows of an early version have none.
+    pub issued_at: Option<Timestamp>,
+    /// The client ID, if the device is a session of the OAuth 2.0 API.
+    pub oauth_client: Option<String>,
 }
 
 /// The start of the next page of the list.
@@ -32,6 +39,8 @@ impl ListedDevice {
             id: device_id(row)?,
             epoch: row.number("epoch")?,
             display_name: row.text_if("display_name")?.map(str::to_owned),
+            issued_at: row.time_if("issued_at")?,
+            oauth_client: row.text_if("oauth_client")?.map(str::to_owned),
         })
     }
 }
@@ -46,7 +55,7 @@ impl Store {
         after: Option<DevicePage>,
     ) -> Result<(Vec<ListedDevice>, Option<DevicePage>), StoreError> {
         let start = after.map(|DevicePage(key)| key);
-        let attributes = Some("pk, sk, epoch, display_name");
+        let attributes = Some("pk, sk, epoch, display_name, issued_at, oauth_client");
         let (rows, next) = self
             .page_under(&keys::user(user), keys::DEVICES, attributes, start)
             .await?;

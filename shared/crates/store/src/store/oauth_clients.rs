@@ -1,10 +1,12 @@
 //! The registered clients of the OAuth 2.0 API.
 
+use std::collections::{BTreeMap, HashMap};
+
 use super::{
     Store, StoreError,
     dynamodb::{
         item::{Item, Row, number},
-        keys,
+        keys::{self, PK},
     },
 };
 use crate::clock::Timestamp;
@@ -44,6 +46,27 @@ impl Store {
         let key = Item::at(keys::oauth_client(id));
         let row = self.get(&self.oauth, key).await?;
         row.map(|row| ClientRow::read(&row)).transpose()
+    }
+
+    /// Reads at most 100 registered clients, by ID. One strongly consistent `BatchGetItem` call, or none for no ID.
+    pub async fn find_clients(
+        &self,
+        ids: &[&str],
+    ) -> Result<BTreeMap<String, ClientRow>, StoreError> {
+        if ids.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let keys = ids
+            .iter()
+            .map(|id| Item::at(keys::oauth_client(id)).build());
+        let request = HashMap::from([(self.oauth.clone(), keys.collect())]);
+        let rows = self.batch_get(request).await?.into_values().flatten();
+        let read = |row: Row| {
+            let id = row.text(PK)?.strip_prefix(keys::CLIENTS);
+            let id = id.ok_or_else(|| row.corrupt(PK))?.to_owned();
+            Ok((id, ClientRow::read(&row)?))
+        };
+        rows.map(Row::new).map(read).collect()
     }
 
     /// Writes a new client. One `PutItem` call on the condition that there is no client with this ID, or an unused one that

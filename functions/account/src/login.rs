@@ -1,0 +1,77 @@
+//! `POST /account/login`, `POST /account/logout`: the browser session of the user.
+
+use shared::{
+    app::App,
+    browser_login::{self, BrowserLogin},
+    http::{Query, Request, Response},
+    limits::{self, Limit},
+    oauth::browser_sessions,
+    oauth_pages::{
+        Browser, Submission,
+        login::{self, Failure as LoginFailure, Login},
+    },
+};
+
+use crate::{LOGIN, PATH, failure::Failure, page::Page, redirect};
+
+/// The login page, which leads to `page`. If `user` is given, that user must enter the password again.
+pub(crate) fn page(app: &App, browser: &Browser, page: &Page, user: Option<&str>) -> Response {
+    let notice = "Enter your password again to make changes.";
+    let login = Login {
+        user: user.unwrap_or_default(),
+        notice: user.map(|_| notice),
+        ..login_of_account()
+    };
+    show(app, browser, page, &login, None)
+}
+
+fn login_of_account<'a>() -> Login<'a> {
+    Login {
+        what: "Continue only if you want to manage your account.",
+        user: "",
+        notice: None,
+        sign_up: None,
+    }
+}
+
+fn show(
+    app: &App,
+    browser: &Browser,
+    page: &Page,
+    login: &Login<'_>,
+    failure: Option<&LoginFailure<'_>>,
+) -> Response {
+    // The context needs no seal: it selects a page, as the URL of the page does.
+    let form = browser.form(app, &format!("{PATH}/{LOGIN}"), &page.query());
+    login::page_with(app, browser, form, login, failure)
+}
+
+/// Logs in and leads to the page of the form, or shows the login page again.
+pub(crate) async fn submit(app: &App, request: &Request) -> Result<Response, Failure> {
+    let Submission { browser, form } = Submission::parse(app, request)?;
+    let query = form.get("context").unwrap_or_default();
+    let page = Page::parse(&app.config, &Query::parse(query.as_bytes()));
+    let error = match BrowserLogin::verify(app, &form, request.network).await {
+        Ok(login) => {
+            let browser = login.begin(app, &browser).await?;
+            return Ok(browser.with_cookie(app, redirect(app, &page)));
+        }
+        Err(error) => error,
+    };
+    let Some(failure) = browser_login::failure(&error, &form) else {
+        return Err(error.into());
+    };
+    Ok(Response {
+        retry_after: error.response("").retry_after,
+        ..show(app, &browser, &page, &login_of_account(), Some(&failure))
+    })
+}
+
+/// Ends the browser session and shows the login page, with a new cookie (OA-55).
+pub(crate) async fn log_out(app: &App, request: &Request) -> Result<Response, Failure> {
+    let submission = Submission::parse(app, request)?;
+    limits::consume(app, Limit::FallbackPage, request.network).await?;
+    browser_sessions::end(app, submission.browser.cookie()).await?;
+    let browser = Browser::with_new_cookie(browser_sessions::new_cookie(app));
+    Ok(page(app, &browser, &Page::Start, None))
+}
