@@ -30,6 +30,7 @@ mod logout;
 mod logout_all;
 mod oauth2_authorize;
 mod oauth2_introspect;
+mod oauth2_recovery;
 pub(crate) mod oauth2_registration;
 mod oauth2_revoke;
 mod oauth2_sign_up;

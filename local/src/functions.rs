@@ -47,6 +47,7 @@ pub(crate) fn all(app: impl Fn(&str) -> Arc<App>) -> HashMap<String, Function> {
         LogoutAll: logout_all,
         Oauth2Authorize: oauth2_authorize,
         Oauth2Introspect: oauth2_introspect,
+        Oauth2Recovery: oauth2_recovery,
         Oauth2Registration: oauth2_registration,
         Oauth2Revoke: oauth2_revoke,
         Oauth2SignUp: oauth2_sign_up,

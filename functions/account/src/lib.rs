@@ -43,7 +43,7 @@ const LOGOUT: &str = "logout";
 pub async fn handle(app: Arc<App>, request: Request) -> Result<Response, Rejection> {
     let name = request.path.strip_prefix(PATH);
     let name = name.and_then(|rest| rest.strip_prefix('/'));
-    if !app.config.oauth.is_on {
+    if !app.config.oauth.apis.include_oauth() {
         let is_served = name.is_none() && ServerMetadata::of(&app.config).is_some();
         let page = is_served.then(|| guide::page(&app.config));
         return page.ok_or_else(|| MatrixError::unknown_path().into());

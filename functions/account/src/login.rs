@@ -31,6 +31,7 @@ fn login_of_account<'a>() -> Login<'a> {
         user: "",
         notice: None,
         sign_up: None,
+        recovery: None,
     }
 }
 

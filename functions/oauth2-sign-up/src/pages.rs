@@ -21,8 +21,6 @@ use crate::visitor::{SignUpKey, Visitor};
 
 /// The query parameter and the field with the name of a stage.
 pub(crate) const STAGE: &str = "stage";
-/// The query parameter of the login page.
-pub(crate) const LOGIN: &str = "login";
 
 /// An error with the status of its page.
 pub(crate) type PageError = (StatusCode, Cow<'static, str>);
@@ -43,12 +41,11 @@ pub(crate) fn details(
     username: &str,
     error: Option<&PageError>,
 ) -> Response {
-    let path = oauth_pages::path_of(&app.config, SIGN_UP);
     let content = Details {
         username,
         error: error.map(|(_, text)| text.as_ref()),
         session: key.map(SignUpKey::as_str),
-        login: format!("{path}?context={}&{LOGIN}=", visitor.sealed),
+        login: oauth_pages::login_link(&app.config, &visitor.sealed),
     };
     let status = error.map_or(StatusCode::OK, |(status, _)| *status);
     let form = visitor.browser.form(app, SIGN_UP, &visitor.sealed);
@@ -72,7 +69,7 @@ impl Pages<'_> {
                 None => return Ok(self.choice(&next, None)),
             },
         };
-        let Some(visit) = StageVisit::of_registration(self.app, session, stage) else {
+        let Some(visit) = StageVisit::without_user(self.app, session, stage) else {
             return Ok(self.last(None));
         };
         let reloads = query.get(RELOADS).and_then(|number| number.parse().ok());
@@ -110,7 +107,7 @@ impl Pages<'_> {
     pub(crate) fn next_with_error(&self, session: OpenSession, error: &PageError) -> Response {
         let next = self.next_stages(&session);
         let visit = match next[..] {
-            [only] => StageVisit::of_registration(self.app, session, only),
+            [only] => StageVisit::without_user(self.app, session, only),
             [] => return self.last(Some(error)),
             _ => return self.choice(&next, Some(error)),
         };

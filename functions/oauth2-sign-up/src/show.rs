@@ -4,13 +4,13 @@ use shared::{
     accounts,
     app::App,
     http::{Request, Response},
-    oauth_pages::{Browser, FormError, login},
+    oauth_pages::{Browser, FormError, LOGIN, login},
     uia::StageType,
 };
 
 use crate::{
     failure::Failure,
-    pages::{self, LOGIN, Pages, STAGE},
+    pages::{self, Pages, STAGE},
     visitor::{SignUpKey, Visitor},
 };
 

@@ -122,7 +122,7 @@ async fn step(
         && !session.is_finished()
     {
         let stage = StageType::parse(stage).ok_or(FormError::OutOfDate)?;
-        let visit = StageVisit::of_registration(app, session, stage);
+        let visit = StageVisit::without_user(app, session, stage);
         let mut visit = visit.ok_or(FormError::OutOfDate)?;
         if !visit.is_next() && !visit.session.has_completed(stage) {
             let text = "Another step must be completed first";

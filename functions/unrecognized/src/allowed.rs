@@ -55,6 +55,7 @@ pub(crate) const ALLOWED: &[(&str, &str)] = &[
     ("/oauth2/authorize/logout", "GET, HEAD, POST, OPTIONS"),
     ("/oauth2/introspect", "POST, OPTIONS"),
     ("/.well-known/openid-configuration", "GET, HEAD, OPTIONS"),
+    ("/oauth2/recovery", "GET, HEAD, POST, OPTIONS"),
     ("/oauth2/registration", "POST, OPTIONS"),
     ("/oauth2/revoke", "POST, OPTIONS"),
     ("/oauth2/sign-up", "GET, HEAD, POST, OPTIONS"),

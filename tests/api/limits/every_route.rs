@@ -150,7 +150,12 @@ async fn status(
     (method, path): (&str, &str),
     [access, refresh]: [&str; 2],
 ) -> StatusCode {
-    let of_pages = ["/oauth2/authorize/", "/oauth2/sign-up", "/account/"];
+    let of_pages = [
+        "/oauth2/authorize/",
+        "/oauth2/recovery",
+        "/oauth2/sign-up",
+        "/account/",
+    ];
     if of_pages.iter().any(|start| path.starts_with(start)) {
         return status_of_form(server, peer, path).await;
     }
@@ -176,6 +181,10 @@ async fn status_of_form(server: &TestServer, peer: IpAddr, path: &str) -> Status
         browser.log_in_at("/account", "alice", PASSWORD).await
     } else if path.ends_with("/login") {
         browser.open(&valid).await
+    } else if path.ends_with("/recovery") {
+        let login = browser.open(&valid).await;
+        let link = login.link("Set a new password").unwrap();
+        browser.get(&format!("{link}&stage={EMAIL}")).await
     } else if path.ends_with("/sign-up") {
         browser.open(&valid.with("prompt", "create")).await
     } else {

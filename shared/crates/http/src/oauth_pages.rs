@@ -14,8 +14,10 @@
 
 mod browser;
 pub mod consent;
+mod failure;
 mod forms;
 pub mod login;
+pub mod recovery;
 pub mod response;
 pub mod sign_up;
 
@@ -23,6 +25,7 @@ use ::http::StatusCode;
 use askama::Template;
 
 pub use browser::Browser;
+pub use failure::Failure;
 pub use forms::{FormError, FormStart, Submission};
 
 use crate::{
@@ -35,6 +38,12 @@ use crate::{
 
 /// The path of the sign-up page. Its parameter `context` is the sealed [`Context`].
 pub const SIGN_UP: &str = "/oauth2/sign-up";
+
+/// The parameter of the sign-up page that makes it show the login page.
+pub const LOGIN: &str = "login";
+
+/// The path of the recovery pages. Their parameter `context` is the sealed [`Context`].
+pub const RECOVERY: &str = "/oauth2/recovery";
 
 /// The notice for a client that asks for a sign-up while registration is closed (OA-42).
 const REGISTRATION_CLOSED: &str = "This server does not accept new accounts at present.";
@@ -73,6 +82,18 @@ pub fn query_of(pairs: &[(&str, &str)]) -> String {
 pub fn sign_up_link(config: &Config, sealed: &str) -> Option<String> {
     let is_open = !config.flows().is_empty();
     is_open.then(|| format!("{}?context={sealed}", path_of(config, SIGN_UP)))
+}
+
+/// The link to the recovery pages, if users can set a new password with a validated 3PID (OA-61).
+pub fn recovery_link(config: &Config, sealed: &str) -> Option<String> {
+    let can_validate = config.mail.is_some() || config.sms.is_some();
+    let is_possible = config.password_changes && can_validate;
+    is_possible.then(|| format!("{}?context={sealed}", path_of(config, RECOVERY)))
+}
+
+/// The URL of the login page of an authorization. The sign-up page shows it.
+pub fn login_link(config: &Config, sealed: &str) -> String {
+    format!("{}?context={sealed}&{LOGIN}=", path_of(config, SIGN_UP))
 }
 
 fn same_origin(response: Response) -> Response {

@@ -3,7 +3,7 @@
 use ::http::StatusCode;
 use askama::Template;
 
-use super::{Browser, Context, FormStart, sign_up_link};
+use super::{Browser, Context, FormStart, recovery_link, sign_up_link};
 use crate::{app::App, http::Response, oauth::Prompt};
 
 /// The path that the login form of an authorization posts to.
@@ -30,6 +30,23 @@ pub struct Login<'a> {
     pub notice: Option<&'static str>,
     /// The URL of the sign-up page.
     pub sign_up: Option<String>,
+    /// The URL of the recovery pages.
+    pub recovery: Option<String>,
+}
+
+/// The advice on the login page of an authorization.
+const FROM_AN_APP: &str = "Continue only if you have just opened this page from your app.";
+
+impl Default for Login<'_> {
+    fn default() -> Self {
+        Self {
+            what: FROM_AN_APP,
+            user: "",
+            notice: None,
+            sign_up: None,
+            recovery: None,
+        }
+    }
 }
 
 /// The result of an earlier attempt.
@@ -57,10 +74,11 @@ pub fn page(
     // OA-42
     let is_closed = request.prompt == Prompt::Create && sign_up.is_none();
     let login = Login {
-        what: "Continue only if you have just opened this page from your app.",
+        what: FROM_AN_APP,
         user: request.login_hint.as_deref().unwrap_or_default(),
         notice: is_closed.then_some(super::REGISTRATION_CLOSED),
         sign_up,
+        recovery: recovery_link(&app.config, &sealed),
     };
     let form = browser.form(app, PATH, &sealed);
     page_with(app, browser, form, &login, failure)

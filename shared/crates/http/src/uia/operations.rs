@@ -131,6 +131,16 @@ impl SessionScope {
         }
     }
 
+    /// The scope of a password change without an access token.
+    pub const fn reset() -> Self {
+        Self {
+            operation: Operation::ChangePassword,
+            user: None,
+            device: None,
+            flow_set: FlowSet::Address,
+        }
+    }
+
     /// Whether a session with this scope serves a request with the scope `other`. The devices are not compared: a
     /// session of another device is not opened ([`SessionState::is_valid_for`](super::SessionState)).
     pub(super) fn serves(&self, other: &Self) -> bool {

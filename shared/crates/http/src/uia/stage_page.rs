@@ -179,7 +179,7 @@ pub enum Submitted {
 
 impl StageVisit {
     /// A stage of a session without a user. Returns `None` if the session does not offer the stage.
-    pub fn of_registration(app: &App, session: OpenSession, stage: StageType) -> Option<Self> {
+    pub fn without_user(app: &App, session: OpenSession, stage: StageType) -> Option<Self> {
         let flows = session.state.scope.flow_set.flows(&app.config);
         let is_offered = flows.iter().flatten().any(|own| *own == stage);
         is_offered.then_some(Self {

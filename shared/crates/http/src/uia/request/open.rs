@@ -10,7 +10,7 @@ use crate::{
     app::App,
     credentials,
     error::Rejection,
-    http::{self, Body, Request},
+    http::{self, Body, ClientNetwork, Request},
     limits::{self, Limit, LimitError},
     secrets::Secret,
     store::CallerFacts,
@@ -82,6 +82,25 @@ impl ProtectedRequest {
             device: facts.device_id.clone(),
         });
         protected.identify(app, token, facts, charged).await
+    }
+
+    /// Reads the request of a page without an access token, with the session of its forms. No body of a client has the
+    /// same canonical form.
+    pub async fn open_page(
+        app: &App,
+        spec: RequestSpec,
+        network: ClientNetwork,
+        session: Secret,
+        canonical: String,
+    ) -> Result<RequestOutcome, Rejection> {
+        let auth = Auth {
+            session: Some(session),
+            stage: None,
+            members: Body::default(),
+        };
+        let mut protected = Self::new(spec, Body::default(), auth, network, canonical);
+        let (facts, charged) = protected.read(app, None).await?;
+        protected.identify(app, None, facts, charged).await
     }
 
     /// The first read. The rate limits are charged and the rows of the attempted stage are read concurrently.

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use shared::{
+use crate::{
     app::App,
     clock::Timestamp,
     error::{ErrorCode, MatrixError, Rejection},
@@ -19,13 +19,13 @@ use shared::{
     },
 };
 
-use crate::Subject;
+use super::Subject;
 
 /// The time after its addition from which a 3PID is established.
 const ESTABLISHED_AFTER: Duration = Duration::from_hours(30 * 24);
 
 /// The outcome of the search for the account.
-pub(crate) enum Found {
+pub(super) enum Found {
     /// The account, and the completion to continue with.
     Subject(Box<Subject>, Box<UiaCompletion>),
     /// The response of a concurrent duplicate of the request that completed first.
@@ -34,7 +34,7 @@ pub(crate) enum Found {
 
 /// Finds the account. Errors about the account of a 3PID are returned only to a client that has validated the 3PID
 /// (PWD-06).
-pub(crate) async fn subject(
+pub(super) async fn subject(
     app: &App,
     protected: &ProtectedRequest,
     completion: UiaCompletion,
