@@ -10,7 +10,7 @@ use shared::{
     homeserver::{self, Change as HomeserverChange},
     http::Response,
     limits::{self, Limit},
-    oauth::browser_sessions,
+    oauth::{AccountAction, browser_sessions},
     oauth_pages::Browser,
     outbox::Notice,
     secrets::Secret,
@@ -124,7 +124,7 @@ pub(super) async fn deactivate(
     password_set: Timestamp,
 ) -> Result<Response, Failure> {
     let Change { app, visitor, .. } = change;
-    if !app.config.deactivation {
+    if !AccountAction::AccountDeactivate.is_possible(&app.config) {
         let message = "Accounts cannot be deactivated on this server";
         return Err(MatrixError::new(ErrorCode::Forbidden, message).into());
     }
