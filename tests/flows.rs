@@ -1,5 +1,6 @@
 //! Tests of scenarios across several endpoints, with races and faults.
 
+mod account_page_sequences;
 pub(crate) mod account_threepids;
 mod addition_messages;
 mod cost;

@@ -1,7 +1,8 @@
 //! ruma reads the metadata of the OAuth 2.0 API.
 
 use ruma_client_api::discovery::get_authorization_server_metadata::v1::{
-    CodeChallengeMethod, GrantType, Prompt, Response, ResponseMode, ResponseType,
+    AccountManagementAction, CodeChallengeMethod, GrantType, Prompt, Response, ResponseMode,
+    ResponseType,
 };
 use ruma_common::api::IncomingResponseExt;
 use test_support::TestServer;
@@ -23,7 +24,17 @@ async fn oa_01_the_metadata_parses_and_its_urls_are_valid() {
     assert_eq!(metadata.issuer.as_str(), "https://example.org/base/");
     assert!(metadata.registration_endpoint.is_some());
     assert!(metadata.device_authorization_endpoint.is_none());
-    assert!(metadata.account_management_actions_supported.is_empty());
+    let actions = [
+        AccountManagementAction::Profile,
+        AccountManagementAction::DevicesList,
+        AccountManagementAction::DeviceView,
+        AccountManagementAction::DeviceDelete,
+        AccountManagementAction::AccountDeactivate,
+    ];
+    assert_eq!(
+        metadata.account_management_actions_supported,
+        actions.into()
+    );
     let grants = [GrantType::AuthorizationCode, GrantType::RefreshToken];
     assert_eq!(metadata.grant_types_supported, grants.into());
     assert_eq!(

@@ -5,6 +5,7 @@
     reason = "a failed expectation must fail the test, in helper functions too"
 )]
 
+mod account_pages;
 mod account_threepids;
 mod accounts;
 mod homeserver;
@@ -193,6 +194,7 @@ async fn every_permission_of_the_template_is_used_none_is_missing() {
     used.extend(accounts::scenario().await);
     used.extend(identity::scenario().await);
     used.extend(account_threepids::scenario().await);
+    used.extend(Box::pin(account_pages::scenario()).await);
     used.extend(oauth_pages::scenario().await);
     used.extend(Box::pin(oauth_tokens::scenario()).await);
     used.extend(sessions::scenario().await);

@@ -11,13 +11,11 @@ use shared::{
     http::{ClientNetwork, Query, Request, Response},
     ids::DeviceId,
     oauth::browser_sessions,
-    oauth_pages::{Browser, FormStart, Submission},
+    oauth_pages::{Browser, Failure, FormStart, Submission},
 };
 
 use crate::{
-    PATH,
-    failure::Failure,
-    login,
+    PATH, login,
     page::Page,
     views::{DonePage, Link},
     visitor::Visitor,

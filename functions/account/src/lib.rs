@@ -8,7 +8,6 @@
 //! Without the OAuth 2.0 API there is only a page without a form (HS-09), and none without a homeserver (HS-01).
 
 mod acts;
-mod failure;
 mod guide;
 mod login;
 mod page;

@@ -7,12 +7,12 @@ use shared::{
     limits::{self, Limit},
     oauth::browser_sessions,
     oauth_pages::{
-        Browser, Submission,
+        Browser, Failure, Submission,
         login::{self, Failure as LoginFailure, Login},
     },
 };
 
-use crate::{LOGIN, PATH, failure::Failure, page::Page, redirect};
+use crate::{LOGIN, PATH, page::Page, redirect};
 
 /// The login page, which leads to `page`. If `user` is given, that user must enter the password again.
 pub(crate) fn page(app: &App, browser: &Browser, page: &Page, user: Option<&str>) -> Response {

@@ -8,7 +8,7 @@ use shared::{
     devices, format_date,
     http::{Request, Response},
     oauth::{self, AccountAction, Client, browser_sessions},
-    oauth_pages::Browser,
+    oauth_pages::{Browser, Failure},
     store::{DevicePage, ListedDevice, OwnThreePid, StoreError},
     threepids::Medium,
 };
@@ -16,7 +16,6 @@ use shared::{
 use crate::{
     LOGOUT, PATH,
     acts::Act,
-    failure::Failure,
     login,
     page::Page,
     views::{
@@ -141,13 +140,11 @@ fn start(app: &App, visitor: &Visitor) -> Response {
 
 /// The view of a device. `clients` are the registered clients among those of the devices.
 fn view(app: &App, device: &ListedDevice, clients: &BTreeMap<String, Client>) -> DeviceView {
-    let id = device.id.as_str().to_owned();
-    let name = device.display_name.clone().filter(|name| !name.is_empty());
     let client = device.oauth_client.as_ref().and_then(|id| clients.get(id));
     DeviceView {
         url: Page::Device(device.id.clone()).url(&app.config),
-        name: name.unwrap_or_else(|| id.clone()),
-        id,
+        display_name: device.display_name.clone().unwrap_or_default(),
+        id: device.id.as_str().to_owned(),
         app: client.map(|client| AppView {
             name: client.metadata.client_name.clone().unwrap_or_default(),
             host: client.metadata.host().to_owned(),

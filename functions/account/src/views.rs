@@ -33,11 +33,22 @@ pub(crate) struct StartPage<'a> {
 pub(crate) struct DeviceView {
     pub(crate) url: String,
     pub(crate) id: String,
-    /// The display name, or the ID of a device without one.
-    pub(crate) name: String,
+    /// The display name. Empty if the device has none.
+    pub(crate) display_name: String,
     pub(crate) app: Option<AppView>,
     pub(crate) api: &'static str,
     pub(crate) signed_in: Option<String>,
+}
+
+impl DeviceView {
+    /// The display name, or the ID of a device without one.
+    fn name(&self) -> &str {
+        if self.display_name.is_empty() {
+            &self.id
+        } else {
+            &self.display_name
+        }
+    }
 }
 
 /// A client, as it registered itself.

@@ -30,7 +30,7 @@ use crate::{
     flows::support::{
         account_helpers::{LOGIN, login_of},
         oauth_pages::{Authorization, Browser, NATIVE_URI, OAUTH, metadata},
-        threepid_helpers::{MAIL, SMS},
+        threepid_helpers::{EMAIL, MAIL, SMS},
     },
 };
 

@@ -159,7 +159,8 @@ fn settings_for_some_functions_are_read_only_by_their_code() {
             "config.deactivation",
             &[
                 "functions/account-deactivate/src/lib.rs",
-                "functions/account/src/lib.rs",
+                "functions/account/src/guide.rs",
+                "shared/crates/core/src/oauth/account_actions.rs",
             ],
         ),
         (

@@ -10,15 +10,15 @@ use shared::{
     homeserver::{self, Change as HomeserverChange},
     http::Response,
     limits::{self, Limit},
-    oauth::browser_sessions,
-    oauth_pages::Browser,
+    oauth::{AccountAction, browser_sessions},
+    oauth_pages::{Browser, Failure},
     outbox::Notice,
     secrets::Secret,
     security_notifications,
 };
 
 use super::{Change, done};
-use crate::{failure::Failure, page::Page, show, views::Link, visitor::Visitor};
+use crate::{page::Page, show, views::Link, visitor::Visitor};
 
 /// Sets a new password and gives this browser a new session. All devices are signed out, unless the user keeps them
 /// (OA-130). `password_set` is the time at which the verified password was set.
@@ -124,7 +124,7 @@ pub(super) async fn deactivate(
     password_set: Timestamp,
 ) -> Result<Response, Failure> {
     let Change { app, visitor, .. } = change;
-    if !app.config.deactivation {
+    if !AccountAction::AccountDeactivate.is_possible(&app.config) {
         let message = "Accounts cannot be deactivated on this server";
         return Err(MatrixError::new(ErrorCode::Forbidden, message).into());
     }

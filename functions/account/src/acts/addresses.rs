@@ -6,11 +6,12 @@ use shared::{
     error::{ErrorCode, MatrixError},
     http::Response,
     identity_servers::{self, UnbindScope},
+    oauth_pages::Failure,
     threepids::{self, Medium},
 };
 
 use super::{Change, done};
-use crate::{failure::Failure, page::Page, views::Link};
+use crate::{page::Page, views::Link};
 
 /// Removes a 3PID from the account, and from the identity servers at which it is bound. Succeeds without effect if the
 /// account does not have it.

@@ -6,10 +6,11 @@ use shared::{
     homeserver::{self, Change as HomeserverChange},
     http::{Query, Response},
     ids::{DeviceId, MAX_DISPLAY_NAME_CHARS},
+    oauth_pages::Failure,
 };
 
 use super::{Change, done};
-use crate::{failure::Failure, page::Page, views::Link};
+use crate::{page::Page, views::Link};
 
 /// Gives a device another name. As in the account API, this needs no recent password.
 pub(super) async fn rename(change: &Change<'_>) -> Result<Response, Failure> {

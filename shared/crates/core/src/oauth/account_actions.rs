@@ -1,6 +1,6 @@
 //! The actions of the account page: the values of its parameter `action`.
 //!
-//! [MSC4191](https://github.com/matrix-org/matrix-spec-proposals/pull/4191).
+//! [Specification](https://spec.matrix.org/v1.18/client-server-api/#account-management-url-actions).
 
 use crate::config::Config;
 
