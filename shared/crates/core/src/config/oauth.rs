@@ -19,6 +19,8 @@ pub struct OAuthConfig {
     pub token_lifetime: Duration,
     /// Whether a loopback redirect URI may be registered with a port (OA-21).
     pub accepts_loopback_ports: bool,
+    /// Whether clients can use the device authorization grant (OA-112).
+    pub has_device_grant: bool,
 }
 
 /// Reads the settings. `public_url` must be secure if the API is on (OA-07).
@@ -43,6 +45,15 @@ pub(super) fn read(raw: &mut Raw<'_>, public_url: Option<&str>) -> Option<OAuthC
             _ => None,
         },
     );
+    let has_device_grant = raw.parsed(
+        "GATEHOUSE_OAUTH_DEVICE_GRANT",
+        "must be `on` or `off`",
+        |text| match text {
+            "on" => Some(true),
+            "off" => Some(false),
+            _ => None,
+        },
+    );
     if is_on == Some(true) && public_url.is_some_and(|url| !is_issuer(url)) {
         raw.add_error(
             "GATEHOUSE_PUBLIC_URL",
@@ -56,6 +67,7 @@ pub(super) fn read(raw: &mut Raw<'_>, public_url: Option<&str>) -> Option<OAuthC
         is_on: is_on?,
         token_lifetime: token_lifetime?,
         accepts_loopback_ports: accepts_loopback_ports?,
+        has_device_grant: has_device_grant?,
     })
 }
 
