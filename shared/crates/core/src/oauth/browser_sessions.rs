@@ -103,6 +103,12 @@ pub async fn find_with_client(
     Ok((Client::of_row(app, client, client_row)?, session))
 }
 
+/// Reads the session row of a cookie. Returns `None` for a session that has ended by its age or without use.
+pub async fn find(app: &App, cookie: &Secret) -> Result<Option<BrowserSessionRow>, StoreError> {
+    let row = app.store.find_browser_session(&hash_of(cookie)).await?;
+    Ok(row.filter(|row| !has_ended(row, app.clock.now())))
+}
+
 /// Whether a session has ended by its age or without use.
 fn has_ended(row: &BrowserSessionRow, now: Timestamp) -> bool {
     now >= row.ends || now >= row.last_use.plus(IDLE)

@@ -7,6 +7,7 @@ mod uris;
 use serde::{Deserialize, Serialize};
 
 pub use metadata::MetadataError;
+pub(super) use metadata::is_deceptive;
 pub use registration::{RegisterClientError, register_client};
 
 use crate::{

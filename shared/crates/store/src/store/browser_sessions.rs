@@ -78,6 +78,16 @@ impl Store {
         Ok((client, session))
     }
 
+    /// Reads a browser session. One strongly consistent `GetItem` call.
+    pub async fn find_browser_session(
+        &self,
+        hash: &TokenHash,
+    ) -> Result<Option<BrowserSessionRow>, StoreError> {
+        let key = Item::at(keys::browser_session(hash));
+        let row = self.get(&self.oauth, key).await?;
+        row.map(|row| BrowserSessionRow::read(&row)).transpose()
+    }
+
     /// Writes a new browser session. One `PutItem` call. The cookie is random, so there is no earlier row.
     pub async fn save_browser_session(&self, row: &BrowserSessionRow) -> Result<(), StoreError> {
         let request = self

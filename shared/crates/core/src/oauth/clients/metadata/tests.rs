@@ -69,7 +69,11 @@ fn oa_112_the_device_grant_is_dropped_while_it_is_off() {
             &[AuthorizationCode, RefreshToken][..],
         ),
         // OA-14: this client needs no redirect URI.
-        (json!([device]), &[RefreshToken, DeviceCode], &[RefreshToken]),
+        (
+            json!([device]),
+            &[RefreshToken, DeviceCode],
+            &[RefreshToken],
+        ),
     ] {
         let mut metadata = with("grant_types", grants);
         if !on.contains(&AuthorizationCode) {
