@@ -7,6 +7,7 @@
 
 mod account_threepids;
 mod accounts;
+mod device_grant;
 mod devices;
 mod homeserver;
 mod homeserver_updates;

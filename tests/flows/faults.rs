@@ -7,6 +7,7 @@
 
 mod account_threepids;
 mod accounts;
+mod device_grant;
 mod oauth_clients;
 mod oauth_pages;
 mod registration;

@@ -7,6 +7,7 @@
 
 mod account_threepids;
 mod accounts;
+mod device_grant;
 mod homeserver;
 mod identity_server;
 mod logins;
