@@ -25,7 +25,7 @@ const ORDER: [(&str, &str); 4] = [
     ),
     (
         "http",
-        "error http oauth_http pages oauth_pages callers credentials threepid_creds uia account_threepids devices registration request_token validation_pages lambda",
+        "error http oauth_http pages credentials oauth_pages callers threepid_creds uia account_threepids devices registration request_token validation_pages lambda",
     ),
 ];
 

@@ -22,9 +22,13 @@ async fn oa_01_the_metadata_parses_and_its_urls_are_valid() {
     metadata.validate_urls().unwrap();
     assert_eq!(metadata.issuer.as_str(), "https://example.org/base/");
     assert!(metadata.registration_endpoint.is_some());
-    assert!(metadata.device_authorization_endpoint.is_none());
+    assert!(metadata.device_authorization_endpoint.is_some());
     assert!(metadata.account_management_actions_supported.is_empty());
-    let grants = [GrantType::AuthorizationCode, GrantType::RefreshToken];
+    let grants = [
+        GrantType::AuthorizationCode,
+        GrantType::RefreshToken,
+        GrantType::DeviceCode,
+    ];
     assert_eq!(metadata.grant_types_supported, grants.into());
     assert_eq!(
         metadata.response_types_supported,

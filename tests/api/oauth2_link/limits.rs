@@ -139,7 +139,8 @@ async fn oa_120_a_code_is_looked_up_only_after_the_login() {
     let before = grant.row(&device);
     let form = browser.get(&device.path()).await.form(LINK);
     server.advance(Duration::from_mins(31));
-    let work = browser.submit(&form, &[("user_code", &device.user_code)]);
+    let values = [("user_code", device.user_code.as_str())];
+    let work = browser.submit(&form, &values);
     let (page, calls) = server.calls_of(work).await;
     page.form("/login");
     let operations: Vec<_> = calls.iter().map(|call| call.operation.as_str()).collect();

@@ -21,7 +21,8 @@ async fn costs(limits: &str) -> CostTable {
     grant.poll(&first).await;
     server.advance(Duration::from_mins(1));
     let mut costs = CostTable::default();
-    let work = send(server, DEVICE_PATH, &grant.request());
+    let request = grant.request();
+    let work = send(server, DEVICE_PATH, &request);
     costs.expect("request", server, work, 200).await;
     let (device, denied) = (grant.device().await, grant.device().await);
     server.advance(Duration::from_secs(5));
@@ -29,8 +30,8 @@ async fn costs(limits: &str) -> CostTable {
     costs.expect("poll", server, work, 400).await;
     let work = grant.poll(&device);
     costs.expect("poll, too early", server, work, 400).await;
-    let mut stranger = Browser::new(server);
-    let work = stranger.get(LINK);
+    let mut other = Browser::new(server);
+    let work = other.get(LINK);
     costs.measure("first page", server, work).await.expect(200);
     let work = browser.get(LINK);
     let page = costs.measure("page for the code", server, work).await;
@@ -42,9 +43,7 @@ async fn costs(limits: &str) -> CostTable {
     let page = costs.measure("no code", server, work).await;
     page.expect(400);
     server.advance(Duration::from_mins(5));
-    let code = |code: &str| vec![("user_code", code.to_owned())];
-    let values = code(&device.user_code);
-    let values: Vec<_> = values.iter().map(|(name, own)| (*name, own.as_str())).collect();
+    let values = [("user_code", device.user_code.as_str())];
     let work = browser.submit(&form, &values);
     let consent = costs.measure("code", server, work).await.expect(200);
     let refused = denied.consent(&mut browser, "alice").await;

@@ -7,7 +7,7 @@ use gatehouse_local::dynamodb::proxy::FaultKind;
 use crate::{
     api::support::rows_of,
     flows::{
-        races::{delayed, finish_overtaken, send_until_answered, start_delayed},
+        races::{delayed, finish_overtaken, start_delayed},
         support::{
             at_once,
             device_grant::{DEVICE_PATH, GrantServer},
@@ -62,7 +62,14 @@ async fn oa_117_parallel_polls_with_conflicts_give_one_device() {
     proxy.random_faults(7, 200, &faults);
     let replies = at_once(20, |_| {
         let (grant, device) = (Arc::clone(&grant), device.clone());
-        async move { send_until_answered(async || grant.poll(&device).await).await }
+        async move {
+            loop {
+                let reply = grant.poll(&device).await;
+                if reply.status != 503 {
+                    return reply;
+                }
+            }
+        }
     })
     .await;
     proxy.clear_faults();
@@ -135,25 +142,17 @@ async fn oa_121_one_of_two_decisions_has_an_effect() {
     }
 }
 
-/// OA-121: the exchange is written after the refusal of the account owner's other session has ended all sessions.
+/// OA-121: the user logs out everywhere while the exchange is in progress.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn oa_121_a_logout_during_the_exchange_wins() {
     let grant = Arc::new(GrantServer::new().await);
     let device = grant.approved().await;
-    let login = crate::flows::support::account_helpers::login_of("alice", test_support::PASSWORD);
-    let path = crate::flows::support::account_helpers::LOGIN;
-    let login = grant.server.post(path, &login).await.ok();
+    let token = grant.log_in().await;
     let own = Arc::clone(&grant);
     let polling = device.clone();
     let fault = delayed("Oauth2Token", "TransactWriteItems");
     let slow = start_delayed(&grant.server, fault, async move { own.poll(&polling).await }).await;
-    let peer = [127, 0, 0, 1].into();
-    let token = login["access_token"].as_str().unwrap();
-    let path = "/_matrix/client/v3/logout/all";
-    let reply = grant
-        .server
-        .post_as_from(peer, token, path, &serde_json::json!({}));
-    reply.await.ok();
+    grant.log_out(&token, "logout/all").await;
     let slow = finish_overtaken(slow).await;
     assert_error(&slow, 400, "invalid_grant");
     assert_error(&grant.poll(&device).await, 400, "invalid_grant");

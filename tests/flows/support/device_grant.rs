@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use test_support::{PASSWORD, Reply, TestServer};
 
 use super::{
+    account_helpers::{LOGIN, login_of},
     oauth_pages::{Browser, DEVICE, OAUTH, Page, client_row},
     oauth_tokens::{Form, TOKEN, form, send},
 };
@@ -77,6 +78,20 @@ impl GrantServer {
 
     pub(crate) async fn poll(&self, device: &Device) -> Reply {
         device.poll(&self.server).await
+    }
+
+    /// Logs out with the account API: the device of this access token, or all.
+    pub(crate) async fn log_out(&self, access: &str, path: &str) {
+        let (path, body) = (format!("/_matrix/client/v3/{path}"), json!({}));
+        let peer = [127, 0, 0, 1].into();
+        let reply = self.server.post_as_from(peer, access, &path, &body).await;
+        reply.ok();
+    }
+
+    /// Logs in with the account API. Returns the access token.
+    pub(crate) async fn log_in(&self) -> String {
+        let login = self.server.post(LOGIN, &login_of("alice", PASSWORD)).await;
+        login.ok()["access_token"].as_str().unwrap().to_owned()
     }
 
     /// The row of a device code.
