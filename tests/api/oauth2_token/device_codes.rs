@@ -298,6 +298,7 @@ async fn oa_97_guesses_of_device_codes_end_with_503() {
     let pending = grant.device().await;
     let codes = json!({ "device_code": "A".repeat(43), "user_code": "x" });
     let wrong = Device::new(&grant.client, &codes);
+    grant.server.expect_faults();
     let mut refused = grant.poll(&wrong).await;
     for _ in 0..60 {
         assert_invalid_grant(&refused);

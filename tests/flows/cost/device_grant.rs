@@ -74,13 +74,45 @@ async fn costs(limits: &str) -> CostTable {
 #[tokio::test]
 async fn device_grant_without_limits() {
     costs("off").await.assert(
-        "",
+        "request: GetItem OAuth > TransactWriteItems OAuth = 1r 4w
+        poll: UpdateItem OAuth = 0r 1w
+        poll, too early: UpdateItem OAuth > UpdateItem OAuth = 0r 1w
+        first page: nothing
+        page for the code: GetItem OAuth > BatchGetItem Accounts = 2r 0w
+        wrong code: GetItem OAuth > BatchGetItem Accounts + BatchGetItem OAuth = 3r 0w
+        no code: GetItem OAuth > BatchGetItem Accounts = 2r 0w
+        code: GetItem OAuth > BatchGetItem Accounts + BatchGetItem OAuth > UpdateItem OAuth > GetItem Accounts + GetItem OAuth + UpdateItem OAuth = 5r 2w
+        allow: GetItem OAuth > TransactWriteItems Accounts&OAuth = 1r 4w
+        allow, repeated: GetItem OAuth > TransactWriteItems Accounts&OAuth > GetItem OAuth = 2r 0w
+        cancel: GetItem OAuth > TransactWriteItems Accounts&OAuth = 1r 4w
+        exchange: UpdateItem OAuth > GetItem OAuth > TransactWriteItems Accounts&OAuth = 1r 6w
+        exchange, repeated: UpdateItem OAuth > BatchGetItem Accounts = 2r 0w
+        first use of a token: BatchGetItem Accounts > UpdateItem Accounts = 2r 1w
+        second use: BatchGetItem Accounts = 2r 0w
+        poll after a refusal: UpdateItem OAuth = 0r 0w
+        poll after a use: UpdateItem OAuth > BatchGetItem Accounts = 2r 0w",
     );
 }
 
 #[tokio::test]
 async fn device_grant_with_limits() {
     costs("on").await.assert(
-        "",
+        "request: GetItem OAuth + UpdateItem Limits > TransactWriteItems OAuth = 1r 5w
+        poll: UpdateItem OAuth = 0r 1w
+        poll, too early: UpdateItem OAuth > UpdateItem OAuth = 0r 1w
+        first page: nothing
+        page for the code: GetItem OAuth > BatchGetItem Accounts = 2r 0w
+        wrong code: GetItem OAuth > UpdateItem Limits > UpdateItem Limits > BatchGetItem Accounts + BatchGetItem OAuth = 3r 2w
+        no code: GetItem OAuth > UpdateItem Limits > UpdateItem Limits > UpdateItem Limits > UpdateItem Limits > BatchGetItem Accounts = 2r 2w
+        code: GetItem OAuth > UpdateItem Limits > UpdateItem Limits > BatchGetItem Accounts + BatchGetItem OAuth > UpdateItem OAuth > GetItem Accounts + GetItem OAuth + UpdateItem Limits + UpdateItem Limits + UpdateItem OAuth = 5r 6w
+        allow: GetItem OAuth + UpdateItem Limits > TransactWriteItems Accounts&OAuth = 1r 5w
+        allow, repeated: GetItem OAuth + UpdateItem Limits > UpdateItem Limits > TransactWriteItems Accounts&OAuth > GetItem OAuth = 2r 1w
+        cancel: GetItem OAuth + UpdateItem Limits > UpdateItem Limits > TransactWriteItems Accounts&OAuth = 1r 5w
+        exchange: UpdateItem OAuth > GetItem OAuth > TransactWriteItems Accounts&OAuth = 1r 6w
+        exchange, repeated: UpdateItem OAuth > BatchGetItem Accounts = 2r 0w
+        first use of a token: BatchGetItem Accounts + UpdateItem Limits + UpdateItem Limits > UpdateItem Accounts = 2r 3w
+        second use: BatchGetItem Accounts + UpdateItem Limits + UpdateItem Limits > UpdateItem Limits + UpdateItem Limits = 2r 2w
+        poll after a refusal: UpdateItem OAuth = 0r 0w
+        poll after a use: UpdateItem OAuth > BatchGetItem Accounts > UpdateItem Limits = 2r 1w",
     );
 }
