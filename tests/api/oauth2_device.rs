@@ -132,9 +132,8 @@ async fn oa_113_the_codes_have_their_format_and_lifetime() {
     }
     let now = server.local.clock().now().0;
     let rows = server.local.dynamodb().table("OAuth").unwrap();
-    let number = |row: &Value, name: &str| -> i64 {
-        row[name]["N"].as_str().unwrap().parse().unwrap()
-    };
+    let number =
+        |row: &Value, name: &str| -> i64 { row[name]["N"].as_str().unwrap().parse().unwrap() };
     let codes = rows.iter().filter(|row| {
         let key = row["pk"]["S"].as_str().unwrap();
         key.starts_with("DEVICECODE#") || key.starts_with("USERCODE#")
@@ -195,7 +194,13 @@ async fn malformed_requests_for_codes_have_standard_errors() {
     }
     let two = format!("{} urn:matrix:client:device:OTHER0123456", scope(DEVICE));
     let admin = format!("{} urn:synapse:admin:*", scope(DEVICE));
-    for wrong in ["openid", "urn:matrix:client:api:*", &two, &admin, &scope("SHORT")] {
+    for wrong in [
+        "openid",
+        "urn:matrix:client:api:*",
+        &two,
+        &admin,
+        &scope("SHORT"),
+    ] {
         let reply = send(server, DEVICE_PATH, &changed(&valid, "scope", wrong)).await;
         assert_error(&reply, 400, "invalid_scope");
     }
@@ -208,7 +213,9 @@ async fn malformed_requests_for_codes_have_standard_errors() {
     assert_error(&reply, 413, "invalid_request");
     assert_eq!(oauth_rows(server), ["CLIENT"]);
     // Unknown parameters have no effect.
-    send(server, DEVICE_PATH, &changed(&valid, "x", "x")).await.ok();
+    send(server, DEVICE_PATH, &changed(&valid, "x", "x"))
+        .await
+        .ok();
 }
 
 /// OA-36, OA-38: both spellings, without unknown scopes. The response of the exchange has the spelling of the request.

@@ -74,7 +74,11 @@ async fn oa_118_login_then_the_code_then_consent() {
     let consent = browser.submit(&code, &[]).await.expect(200);
     assert_eq!(grant.state(&device), "pending");
     let last = browser.decide(&consent, "allow").await.expect(200);
-    assert!(last.text.contains("Go back to your device"), "{}", last.text);
+    assert!(
+        last.text.contains("Go back to your device"),
+        "{}",
+        last.text
+    );
     assert_eq!(last.continue_url(), None);
     grant.poll(&device).await.ok();
     // A browser with a session does not log in again.
@@ -90,7 +94,12 @@ async fn oa_113_a_code_is_accepted_in_any_spelling() {
     let device = grant.device().await;
     let mut browser = Browser::new(&grant.server);
     browser.get(&device.path()).await;
-    for url in [LINK, "/link?user_code=", "/link?user_code=AEIO-AEIO", "/link?x"] {
+    for url in [
+        LINK,
+        "/link?user_code=",
+        "/link?user_code=AEIO-AEIO",
+        "/link?x",
+    ] {
         let page = browser.get(url).await.expect(200);
         page.form("/login");
     }
@@ -138,7 +147,10 @@ async fn oa_119_the_page_describes_the_device_and_the_request() {
         assert!(page.text.contains("read and send messages"));
         let policy = page.link("Privacy policy of the app");
         assert_eq!(policy.unwrap(), "https://element.io/privacy");
-        assert!(page.text.contains("type=\"checkbox\" value=\"yes\" required"));
+        assert!(
+            page.text
+                .contains("type=\"checkbox\" value=\"yes\" required")
+        );
         assert!(!page.text.contains("id=\"replaced\""));
         page.form("/link/logout");
     }
@@ -344,7 +356,9 @@ async fn oa_50_every_page_has_the_strict_headers() {
     let login = browser.get(&device.path()).await;
     let consent = device.consent(&mut browser, "alice").await;
     let code = browser.get(LINK).await;
-    let wrong = browser.submit(&code.form(LINK), &[("user_code", "x")]).await;
+    let wrong = browser
+        .submit(&code.form(LINK), &[("user_code", "x")])
+        .await;
     let last = browser.decide(&consent, "allow").await;
     let late = browser.decide(&consent, "cancel").await;
     let unticked = browser

@@ -220,7 +220,11 @@ async fn status_of_link(server: &TestServer, peer: IpAddr, path: &str) -> Status
     };
     browser.peer = peer;
     let values = [("user", "nobody"), ("password", "x"), ("action", "allow")];
-    let values = if path == "/link/login" { &values[..2] } else { &values[2..] };
+    let values = if path == "/link/login" {
+        &values[..2]
+    } else {
+        &values[2..]
+    };
     browser.submit(&page.form(path), values).await.reply.status
 }
 

@@ -64,7 +64,9 @@ async fn costs(limits: &str) -> CostTable {
         costs.expect(what, server, work, 200).await;
     }
     let work = grant.poll(&denied);
-    costs.expect("poll after a refusal", server, work, 400).await;
+    costs
+        .expect("poll after a refusal", server, work, 400)
+        .await;
     let work = grant.poll(&device);
     costs.expect("poll after a use", server, work, 400).await;
     costs

@@ -22,7 +22,9 @@ const MANY: usize = 50;
 
 fn devices(grant: &GrantServer) -> usize {
     let rows = rows_of(&grant.server, "alice");
-    rows.iter().filter(|(key, _)| key.starts_with("DEV#")).count()
+    rows.iter()
+        .filter(|(key, _)| key.starts_with("DEV#"))
+        .count()
 }
 
 /// OA-117: all polls get the tokens of one device.
@@ -151,7 +153,12 @@ async fn oa_121_a_logout_during_the_exchange_wins() {
     let own = Arc::clone(&grant);
     let polling = device.clone();
     let fault = delayed("Oauth2Token", "TransactWriteItems");
-    let slow = start_delayed(&grant.server, fault, async move { own.poll(&polling).await }).await;
+    let slow = start_delayed(
+        &grant.server,
+        fault,
+        async move { own.poll(&polling).await },
+    )
+    .await;
     grant.log_out(&token, "logout/all").await;
     let slow = finish_overtaken(slow).await;
     assert_error(&slow, 400, "invalid_grant");
@@ -166,7 +173,9 @@ async fn oa_113_parallel_requests_get_different_codes() {
     let codes = at_once(MANY, |_| {
         let grant = Arc::clone(&grant);
         async move {
-            let codes = send(&grant.server, DEVICE_PATH, &grant.request()).await.ok();
+            let codes = send(&grant.server, DEVICE_PATH, &grant.request())
+                .await
+                .ok();
             ["device_code", "user_code"].map(|name| codes[name].as_str().unwrap().to_owned())
         }
     })
