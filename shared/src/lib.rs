@@ -10,9 +10,9 @@ pub use gatehouse_core::{
     threepid_validation, threepids, tokens,
 };
 pub use gatehouse_http::{
-    account_changes, account_threepids, browser_login, callers, credentials, devices, error, http,
-    lambda, oauth_http, oauth_pages, pages, password_change, registration, request_token,
-    threepid_creds, uia, validation_pages,
+    account_changes, account_threepids, callers, credentials, devices, error, http, lambda,
+    oauth_http, oauth_pages, pages, password_change, registration, request_token, threepid_creds,
+    uia, validation_pages,
 };
 pub use gatehouse_model::opaque_debug;
 pub use gatehouse_model::{

@@ -42,7 +42,10 @@ async fn oa_01_the_metadata_has_these_members_and_no_others() {
         "account_management_uri": "https://example.org/base/account",
         "response_types_supported": ["code"],
         "response_modes_supported": ["query", "fragment"],
-        "grant_types_supported": ["authorization_code", "refresh_token"],
+        "device_authorization_endpoint": "https://example.org/base/oauth2/device",
+        "grant_types_supported": [
+            "authorization_code", "refresh_token", "urn:ietf:params:oauth:grant-type:device_code",
+        ],
         "code_challenge_methods_supported": ["S256"],
         "scopes_supported": [
             "urn:matrix:client:api:*", "urn:matrix:org.matrix.msc2967.client:api:*",
@@ -66,6 +69,7 @@ async fn oa_02_every_url_of_the_metadata_leads_to_an_endpoint() {
         ("token_endpoint", "POST"),
         ("revocation_endpoint", "POST"),
         ("registration_endpoint", "POST"),
+        ("device_authorization_endpoint", "POST"),
         ("account_management_uri", "GET"),
     ] {
         let path = metadata[member].as_str().unwrap().strip_prefix(base);

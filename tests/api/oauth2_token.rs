@@ -1,6 +1,7 @@
 //! `POST /oauth2/token`.
 
 mod codes;
+mod device_codes;
 mod refreshes;
 
 use http::{Request, StatusCode};

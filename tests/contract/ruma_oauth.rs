@@ -23,7 +23,7 @@ async fn oa_01_the_metadata_parses_and_its_urls_are_valid() {
     metadata.validate_urls().unwrap();
     assert_eq!(metadata.issuer.as_str(), "https://example.org/base/");
     assert!(metadata.registration_endpoint.is_some());
-    assert!(metadata.device_authorization_endpoint.is_none());
+    assert!(metadata.device_authorization_endpoint.is_some());
     let actions = [
         AccountManagementAction::Profile,
         AccountManagementAction::DevicesList,
@@ -35,7 +35,11 @@ async fn oa_01_the_metadata_parses_and_its_urls_are_valid() {
         metadata.account_management_actions_supported,
         actions.into()
     );
-    let grants = [GrantType::AuthorizationCode, GrantType::RefreshToken];
+    let grants = [
+        GrantType::AuthorizationCode,
+        GrantType::RefreshToken,
+        GrantType::DeviceCode,
+    ];
     assert_eq!(metadata.grant_types_supported, grants.into());
     assert_eq!(
         metadata.response_types_supported,

@@ -5,6 +5,7 @@
 )]
 
 mod changes;
+mod device_grant;
 mod faults;
 mod oauth_tokens;
 mod outages;

@@ -8,6 +8,7 @@
 mod account_pages;
 mod account_threepids;
 mod accounts;
+mod device_grant;
 mod homeserver;
 mod identity_server;
 mod logins;

@@ -8,6 +8,7 @@
 mod account_pages;
 mod account_threepids;
 mod accounts;
+mod device_grant;
 mod homeserver;
 mod identity;
 mod messages;
@@ -196,6 +197,7 @@ async fn every_permission_of_the_template_is_used_none_is_missing() {
     used.extend(account_threepids::scenario().await);
     used.extend(Box::pin(account_pages::scenario()).await);
     used.extend(oauth_pages::scenario().await);
+    used.extend(Box::pin(device_grant::scenario()).await);
     used.extend(Box::pin(oauth_tokens::scenario()).await);
     used.extend(sessions::scenario().await);
     used.extend(Box::pin(sign_up_pages::scenario()).await);

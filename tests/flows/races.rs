@@ -7,6 +7,7 @@
 
 mod account_threepids;
 mod concurrent_duplicates;
+mod device_grant;
 mod limits;
 mod logins;
 mod oauth_pages;

@@ -6,6 +6,7 @@
 
 pub(crate) mod account_helpers;
 pub(crate) mod captcha_provider;
+pub(crate) mod device_grant;
 pub(crate) mod hash_counting;
 pub(crate) mod homeserver;
 pub(crate) mod identity_server;

@@ -2,12 +2,11 @@
 
 use shared::{
     app::App,
-    browser_login::{self, BrowserLogin},
     http::{Query, Request, Response},
     limits::{self, Limit},
     oauth::browser_sessions,
     oauth_pages::{
-        Browser, Failure, Submission,
+        Browser, Failure, PasswordLogin, Submission,
         login::{self, Failure as LoginFailure, Login},
     },
 };
@@ -26,13 +25,7 @@ pub(crate) fn page(app: &App, browser: &Browser, page: &Page, user: Option<&str>
 }
 
 fn login_of_account<'a>() -> Login<'a> {
-    Login {
-        what: "Continue only if you want to manage your account.",
-        user: "",
-        notice: None,
-        sign_up: None,
-        recovery: None,
-    }
+    Login::new("Continue only if you want to manage your account.")
 }
 
 fn show(
@@ -49,23 +42,26 @@ fn show(
 
 /// Logs in and leads to the page of the form, or shows the login page again.
 pub(crate) async fn submit(app: &App, request: &Request) -> Result<Response, Failure> {
-    let Submission { browser, form } = Submission::parse(app, request)?;
+    let submission = Submission::parse(app, request)?;
+    let Submission { browser, form } = &submission;
     let query = form.get("context").unwrap_or_default();
     let page = Page::parse(&app.config, &Query::parse(query.as_bytes()));
-    let error = match BrowserLogin::verify(app, &form, request.network).await {
+    match PasswordLogin::verify(app, &submission, request.network).await {
         Ok(login) => {
-            let browser = login.begin(app, &browser).await?;
-            return Ok(browser.with_cookie(app, redirect(app, &page)));
+            let browser = login.begin(app, browser).await?;
+            Ok(browser.with_cookie(app, redirect(app, &page)))
         }
-        Err(error) => error,
-    };
-    let Some(failure) = browser_login::failure(&error, &form) else {
-        return Err(error.into());
-    };
-    Ok(Response {
-        retry_after: error.response("").retry_after,
-        ..show(app, &browser, &page, &login_of_account(), Some(&failure))
-    })
+        Err(error) => match LoginFailure::of(&error, form) {
+            Some(failure) => Ok(show(
+                app,
+                browser,
+                &page,
+                &login_of_account(),
+                Some(&failure),
+            )),
+            None => Err(error.into()),
+        },
+    }
 }
 
 /// Ends the browser session and shows the login page, with a new cookie (OA-55).

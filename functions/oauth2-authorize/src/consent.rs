@@ -69,7 +69,6 @@ fn grant(client: &Client, context: &Context, session: &BrowserSessionRow) -> Gra
     let request = &context.request;
     Grant {
         client_id: client.id.clone(),
-        client_name: client.metadata.client_name.clone(),
         redirect_uri: request.target.redirect_uri.clone(),
         code_challenge: request.code_challenge.clone(),
         scope: request.scope.text.clone(),

@@ -2,14 +2,12 @@
 
 use shared::{
     app::App,
-    browser_login::{self, BrowserLogin},
-    credentials::Verified,
     error::MatrixError,
     http::{Request, Response},
     ids::DeviceId,
     oauth::{Context, UnanswerableError, browser_sessions},
     oauth_pages::{
-        Browser, Submission,
+        PasswordLogin, Submission,
         consent::{self, Consent},
         login,
     },
@@ -22,8 +20,8 @@ use crate::failure::Failure;
 pub(crate) async fn submit(app: &App, request: &Request) -> Result<Response, Failure> {
     let submission = Submission::parse(app, request)?;
     let (context, _) = submission.context(app)?;
-    match BrowserLogin::verify(app, &submission.form, request.network).await {
-        Ok(login) => finish(app, &submission.browser, context, &login).await,
+    match PasswordLogin::verify(app, &submission, request.network).await {
+        Ok(login) => finish(app, &submission, context, &login).await,
         Err(error) => retry(app, &submission, &context, error),
     }
 }
@@ -31,17 +29,17 @@ pub(crate) async fn submit(app: &App, request: &Request) -> Result<Response, Fai
 /// Begins the session and shows the consent page. All calls are concurrent.
 async fn finish(
     app: &App,
-    browser: &Browser,
+    submission: &Submission,
     context: Context,
-    login: &BrowserLogin,
+    login: &PasswordLogin,
 ) -> Result<Response, Failure> {
-    let (browser, client, replaces_device) = tokio::join!(
-        login.begin(app, browser),
+    let (begun, client, replaces_device) = tokio::join!(
+        login.begin(app, &submission.browser),
         browser_sessions::find_with_client(app, &context.request.client_id, None),
-        has_device(app, &login.verified, &context)
+        has_device(app, login, &context)
     );
     let call_failed = || Failure::of_call(&context.request.target);
-    let browser = browser.map_err(call_failed())?;
+    let browser = begun.map_err(call_failed())?;
     let (client, _) = client.map_err(call_failed())?;
     let replaces_device = replaces_device.map_err(call_failed())?;
     // The registration can have expired since the first page.
@@ -58,13 +56,17 @@ async fn finish(
 }
 
 /// Whether the account has a live device with the ID of the request (OA-64).
-async fn has_device(app: &App, verified: &Verified, context: &Context) -> Result<bool, StoreError> {
+async fn has_device(
+    app: &App,
+    login: &PasswordLogin,
+    context: &Context,
+) -> Result<bool, StoreError> {
     let Some(id) = DeviceId::parse(&context.request.scope.device_id) else {
         return Ok(false);
     };
-    let (user, device) = (&verified.localpart, TokenDevice::Named(id));
+    let (user, account) = (&login.verified.localpart, &login.verified.account);
+    let device = TokenDevice::Named(id);
     let (_, device) = app.store.find_account_and_device(user, &device).await?;
-    let account = &verified.account;
     Ok(device.is_some_and(|device| account.is_device_valid(&device.id, device.epoch)))
 }
 
@@ -75,11 +77,11 @@ fn retry(
     context: &Context,
     error: MatrixError,
 ) -> Result<Response, Failure> {
-    let Some(failure) = browser_login::failure(&error, &submission.form) else {
-        return Err(Failure::Other(error));
-    };
-    Ok(Response {
-        retry_after: error.response("").retry_after,
-        ..login::page(app, &submission.browser, context, Some(&failure))
-    })
+    match login::Failure::of(&error, &submission.form) {
+        Some(failure) => {
+            let page = login::page(app, &submission.browser, context, Some(&failure));
+            Ok(page)
+        }
+        None => Err(Failure::Other(error)),
+    }
 }

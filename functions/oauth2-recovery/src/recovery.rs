@@ -13,8 +13,7 @@ use shared::{
     http::{Query, Response},
     oauth::Context,
     oauth_pages::{
-        self, Browser, Failure, FormError, RECOVERY,
-        login::{self, Login},
+        self, Browser, Failure, FormError, RECOVERY, login,
         recovery::{Content, page},
     },
     secrets::{Secret, fields, sha256_base64},
@@ -137,13 +136,7 @@ impl<'a> Recovery<'a> {
 
     /// The login page after the new password has been set.
     pub(crate) fn done(&self) -> Response {
-        let sealed = self.context.seal(self.app, self.browser.cookie());
-        let form = self.browser.form(self.app, login::PATH, &sealed);
-        let content = Login {
-            notice: Some("Your new password has been set. Log in with it."),
-            ..Login::default()
-        };
-        login::page_with(self.app, &self.browser, form, &content, None)
+        login::page_after_recovery(self.app, &self.browser, &self.context)
     }
 
     /// The stages of which one must be completed.

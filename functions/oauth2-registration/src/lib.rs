@@ -44,7 +44,7 @@ async fn register(app: &App, request: &Request) -> Result<Client, OAuthError> {
     let body: Value = serde_json::from_slice(&request.body).map_err(|_| {
         OAuthError::new(OAuthErrorCode::InvalidRequest, "the body is not valid JSON")
     })?;
-    let metadata = ClientMetadata::accept(&body, app.config.oauth.accepts_loopback_ports)?;
+    let metadata = ClientMetadata::accept(&body, &app.config.oauth)?;
     Ok(oauth::register_client(app, request.network, metadata).await?)
 }
 

@@ -1,7 +1,7 @@
 //! `POST /oauth2/token`
 //!
 //! [Specification](https://spec.matrix.org/v1.15/client-server-api/#oauth-20-api): exchanges an authorization code
-//! (OA-75 to OA-82) or a refresh token (OA-85 to OA-100) for tokens.
+//! (OA-75 to OA-82), a refresh token (OA-85 to OA-100) or a device code (OA-112 to OA-117) for tokens.
 //!
 //! Under load and after faults the only response is 503 without a body: clients log out after any other error of a refresh
 //! (OA-97). A valid refresh token has no rate limit. A refused request is charged to its network after its token was
@@ -17,8 +17,7 @@ use shared::{
     error::{ErrorCode, MatrixError, Rejection},
     http::{Request, Response},
     limits::{self, Limit, LimitError},
-    metrics::{self, Metric},
-    oauth::{self, CodeRequest, GrantError, TokenResponse},
+    oauth::{self, CodeRequest, GrantError, GrantType, TokenResponse},
     oauth_http::{OAuthError, OAuthErrorCode, Parameters, retry_after_seconds},
     secrets::Secret,
 };
@@ -40,6 +39,13 @@ pub async fn handle(app: Arc<App>, request: Request) -> Result<Response, Rejecti
             unavailable(RETRY_AFTER)
         }
         Err(TokenError::Grant(GrantError::Homeserver(_))) => unavailable(RETRY_AFTER),
+        // The client has a code of this server and learns the decision of the user.
+        Err(TokenError::Grant(
+            error @ (GrantError::Pending
+            | GrantError::SlowDown
+            | GrantError::Denied
+            | GrantError::Expired),
+        )) => OAuthError::from(&error).response(),
         Err(TokenError::Grant(error)) => {
             match limits::consume(&app, Limit::RefusedGrant, request.network).await {
                 Ok(()) => refused(&error),
@@ -87,17 +93,20 @@ async fn grant(app: &App, parameters: &Parameters) -> Result<TokenResponse, Toke
                 redirect_uri: parameters.required("redirect_uri")?,
                 code_verifier: parameters.get("code_verifier"),
             };
-            let response = oauth::exchange_code(app, request).await?;
-            metrics::count(Metric::Logins);
-            Ok(response)
+            Ok(oauth::exchange_code(app, request).await?)
         }
         "refresh_token" => {
             let (client_id, token) = (parameters.required("client_id")?, secret("refresh_token")?);
             Ok(oauth::refresh(app, client_id, &token).await?)
         }
+        GrantType::DEVICE_CODE => {
+            let (client_id, code) = (parameters.required("client_id")?, secret("device_code")?);
+            Ok(oauth::poll_device(app, client_id, &code).await?)
+        }
         _ => {
             let code = OAuthErrorCode::UnsupportedGrantType;
-            let message = "`grant_type` must be `authorization_code` or `refresh_token`";
+            let message = "`grant_type` must be `authorization_code`, `refresh_token` or \
+                `urn:ietf:params:oauth:grant-type:device_code`";
             Err(OAuthError::new(code, message).into())
         }
     }

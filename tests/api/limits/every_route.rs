@@ -29,7 +29,9 @@ use crate::{
     },
     flows::support::{
         account_helpers::{LOGIN, login_of},
-        oauth_pages::{Authorization, Browser, NATIVE_URI, OAUTH, metadata},
+        device_grant,
+        oauth_pages::{Authorization, Browser, NATIVE_URI, OAUTH, client_row, metadata},
+        oauth_tokens::{form as form_of, send},
         threepid_helpers::{EMAIL, MAIL, SMS},
     },
 };
@@ -66,6 +68,10 @@ fn complete(method: &str, path: &str, refresh: &str) -> (String, Vec<u8>) {
         "validate/email/submitToken" => json!({ "sid": "a", "client_secret": "b", "token": "c" }),
         "validate/email/confirm" => return (query.to_owned(), b"sid=a&token=b".to_vec()),
         "oauth2/revoke" => return (query.to_owned(), b"token=x".to_vec()),
+        "oauth2/device" => {
+            let form = b"client_id=ghc_AAAAAAAAAAAAAAAAAAAAAA&scope=x";
+            return (query.to_owned(), form.to_vec());
+        }
         "oauth2/registration" => metadata("native", NATIVE_URI),
         _ if stem.ends_with("email/requestToken") => mail_to("nobody@example.org", "secret", 1),
         _ if stem.ends_with("msisdn/requestToken") => text_to("07400123456", "secret", 1),
@@ -150,6 +156,9 @@ async fn status(
     (method, path): (&str, &str),
     [access, refresh]: [&str; 2],
 ) -> StatusCode {
+    if path == "/link" || path.starts_with("/link/") {
+        return status_of_link(server, peer, path).await;
+    }
     let of_pages = [
         "/oauth2/authorize/",
         "/oauth2/recovery",
@@ -162,7 +171,7 @@ async fn status(
     let (query, body) = complete(method, path, refresh);
     let bearer = format!("Bearer {access}");
     let content_type = match path {
-        "/oauth2/revoke" => "application/x-www-form-urlencoded",
+        "/oauth2/revoke" | "/oauth2/device" => "application/x-www-form-urlencoded",
         _ => "application/json",
     };
     let headers = [
@@ -199,6 +208,36 @@ async fn status_of_form(server: &TestServer, peer: IpAddr, path: &str) -> Status
         ("action", "allow"),
     ];
     browser.submit(&page.form(path), &values).await.reply.status
+}
+
+/// Submits a form of the pages of the device authorization grant. The page is opened from another network.
+async fn status_of_link(server: &TestServer, peer: IpAddr, path: &str) -> StatusCode {
+    let client = client_row(server, &device_grant::metadata());
+    let mut browser = Browser::new(server);
+    browser.peer = network(2);
+    let page = if path == "/link/login" {
+        browser.get("/link").await
+    } else {
+        let form = [
+            ("client_id", client.as_str()),
+            ("scope", &device_grant::scope("PHONE0123456")),
+        ];
+        let codes = send(server, device_grant::DEVICE_PATH, &form_of(&form)).await;
+        let device = device_grant::Device::new(&client, &codes.ok());
+        let consent = device.consent(&mut browser, "alice").await;
+        match path {
+            "/link" => browser.get(path).await,
+            _ => consent,
+        }
+    };
+    browser.peer = peer;
+    let values = [("user", "nobody"), ("password", "x"), ("action", "allow")];
+    let values = if path == "/link/login" {
+        &values[..2]
+    } else {
+        &values[2..]
+    };
+    browser.submit(&page.form(path), values).await.reply.status
 }
 
 async fn log_in(server: &TestServer, device: &str) -> Value {

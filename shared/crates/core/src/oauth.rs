@@ -8,12 +8,14 @@ pub mod browser_sessions;
 mod clients;
 mod codes;
 mod context;
+mod device_grant;
 mod exchange;
 mod grants;
 mod metadata;
 mod redirects;
 mod request;
 mod scope;
+mod session_start;
 mod sessions;
 
 pub use account_actions::AccountAction;
@@ -23,6 +25,10 @@ pub use clients::{
 };
 pub use codes::{PresentedCode, find_code, issue_code};
 pub use context::{Context, ContextTooLargeError};
+pub use device_grant::{
+    DecideError, DeviceAuthorization, DeviceRequestError, LinkContext, LinkedDevice, LookUpError,
+    Requester, UserCode, authorize_device, decide, look_up, poll_device,
+};
 pub use exchange::{CodeRequest, GrantError, exchange_code};
 pub use grants::Grant;
 pub use metadata::{AuthorizationMembers, ServerMetadata, is_sign_up_possible};

@@ -36,11 +36,16 @@ const ACCOUNT_API: [(Option<Method>, &str); 17] = [
 ];
 
 /// The endpoints of the OAuth 2.0 API. The server metadata is not listed: it exists with a homeserver, too.
-const OAUTH_API: [&str; 9] = [
+const OAUTH_API: [&str; 14] = [
+    "/link",
+    "/link/consent",
+    "/link/login",
+    "/link/logout",
     "/oauth2/authorize",
     "/oauth2/authorize/consent",
     "/oauth2/authorize/login",
     "/oauth2/authorize/logout",
+    "/oauth2/device",
     "/oauth2/recovery",
     "/oauth2/registration",
     "/oauth2/revoke",

@@ -13,7 +13,6 @@ use gatehouse_store::{aws, store};
 pub mod account_changes;
 pub mod account_threepids;
 mod auth_apis;
-pub mod browser_login;
 pub mod callers;
 pub mod credentials;
 pub mod devices;

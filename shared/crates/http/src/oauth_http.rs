@@ -8,11 +8,14 @@ use serde_json::json;
 use crate::{
     error::{ErrorCode, MatrixError},
     http::{Query, Request, Response},
-    oauth::{GrantError, MetadataError, RegisterClientError, ServerMetadata},
+    oauth::{DeviceRequestError, GrantError, MetadataError, RegisterClientError, ServerMetadata},
 };
 
 /// The time in seconds for which a cache may keep the server metadata.
 const METADATA_MAX_AGE: u32 = 600;
+
+const UNKNOWN_CLIENT: &str = "the client is unknown: register it first";
+const UNAUTHORIZED: &str = "the client has not registered this grant, or the grant is off";
 
 /// The largest accepted body in bytes.
 pub const MAX_BODY_BYTES: usize = 16 * 1024;
@@ -38,6 +41,14 @@ pub enum OAuthErrorCode {
     InvalidGrant,
     /// `invalid_scope`
     InvalidScope,
+    /// `authorization_pending`
+    AuthorizationPending,
+    /// `slow_down`
+    SlowDown,
+    /// `access_denied`
+    AccessDenied,
+    /// `expired_token`
+    ExpiredToken,
     /// `invalid_redirect_uri`
     InvalidRedirectUri,
     /// `invalid_client_metadata`
@@ -60,6 +71,10 @@ impl OAuthErrorCode {
             Self::UnsupportedGrantType => "unsupported_grant_type",
             Self::InvalidGrant => "invalid_grant",
             Self::InvalidScope => "invalid_scope",
+            Self::AuthorizationPending => "authorization_pending",
+            Self::SlowDown => "slow_down",
+            Self::AccessDenied => "access_denied",
+            Self::ExpiredToken => "expired_token",
             Self::InvalidRedirectUri => "invalid_redirect_uri",
             Self::InvalidClientMetadata => "invalid_client_metadata",
             Self::Unavailable => "temporarily_unavailable",
@@ -74,6 +89,10 @@ impl OAuthErrorCode {
             | Self::UnsupportedGrantType
             | Self::InvalidGrant
             | Self::InvalidScope
+            | Self::AuthorizationPending
+            | Self::SlowDown
+            | Self::AccessDenied
+            | Self::ExpiredToken
             | Self::InvalidRedirectUri
             | Self::InvalidClientMetadata => StatusCode::BAD_REQUEST,
             Self::InvalidClient => StatusCode::UNAUTHORIZED,
@@ -175,20 +194,48 @@ impl From<&GrantError> for OAuthError {
             GrantError::UnknownClient => OAuthErrorCode::InvalidClient,
             GrantError::Unauthorized => OAuthErrorCode::UnauthorizedClient,
             GrantError::InvalidGrant => OAuthErrorCode::InvalidGrant,
+            GrantError::Pending => OAuthErrorCode::AuthorizationPending,
+            GrantError::SlowDown => OAuthErrorCode::SlowDown,
+            GrantError::Denied => OAuthErrorCode::AccessDenied,
+            GrantError::Expired => OAuthErrorCode::ExpiredToken,
             GrantError::Homeserver(_) => OAuthErrorCode::Unavailable,
             GrantError::Store(_) => OAuthErrorCode::ServerError,
         };
         let description = match error {
-            GrantError::UnknownClient => "the client is unknown: register it first",
-            GrantError::Unauthorized => "the client has not registered this grant",
+            GrantError::UnknownClient => UNKNOWN_CLIENT,
+            GrantError::Unauthorized => UNAUTHORIZED,
             GrantError::InvalidGrant => {
                 "the code or the refresh token is unknown, used or expired, or another parameter differs \
                  from the authorization request"
             }
+            GrantError::Pending => "the user has not decided yet: poll again",
+            GrantError::SlowDown => {
+                "the polls are too frequent: wait five seconds longer before each"
+            }
+            GrantError::Denied => "the user refused access",
+            GrantError::Expired => "the device code has expired: request a new one",
             GrantError::Homeserver(_) => "the homeserver is unavailable: try again later",
             GrantError::Store(_) => "the request failed: try again later",
         };
         Self::new(code, description)
+    }
+}
+
+impl From<DeviceRequestError> for OAuthError {
+    fn from(error: DeviceRequestError) -> Self {
+        match error {
+            DeviceRequestError::UnknownClient => {
+                Self::new(OAuthErrorCode::InvalidClient, UNKNOWN_CLIENT)
+            }
+            DeviceRequestError::Unauthorized => {
+                Self::new(OAuthErrorCode::UnauthorizedClient, UNAUTHORIZED)
+            }
+            DeviceRequestError::Scope(error) => {
+                Self::new(OAuthErrorCode::InvalidScope, error.to_string())
+            }
+            DeviceRequestError::Limit(error) => MatrixError::from(error).into(),
+            DeviceRequestError::Store(error) => MatrixError::from(error).into(),
+        }
     }
 }
 

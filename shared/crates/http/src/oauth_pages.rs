@@ -11,12 +11,18 @@
 //! - After a login, a sign-up or a logout the cookie changes (OA-55): [`Browser::with_new_cookie`] is the browser with
 //!   the new cookie, for which the next page seals the context again. [`consent::page`] is the page after a login or a
 //!   sign-up.
+//!
+//! [`link`] has the pages of the device authorization grant, with a [`LinkContext`](crate::oauth::LinkContext) in place of
+//! the [`Context`].
 
+mod access;
 mod browser;
 pub mod consent;
 mod failure;
 mod forms;
+pub mod link;
 pub mod login;
+mod password_login;
 pub mod recovery;
 pub mod response;
 pub mod sign_up;
@@ -27,6 +33,9 @@ use askama::Template;
 pub use browser::Browser;
 pub use failure::Failure;
 pub use forms::{FormError, FormStart, Submission};
+pub use password_login::PasswordLogin;
+
+use access::Access;
 
 use crate::{
     config::Config,

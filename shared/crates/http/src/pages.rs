@@ -17,7 +17,7 @@ use crate::{
 /// The style of every page.
 pub const STYLE: &str = "body{font:1rem/1.5 system-ui,sans-serif;max-width:30rem;margin:4rem auto;padding:0 1rem;color:#222;background:#fff;overflow-wrap:anywhere}\
 h1{font-size:1.3rem}label{display:block}input{font:inherit;width:100%;box-sizing:border-box;padding:.4rem;margin:.2rem 0 1rem}form>div{margin-bottom:1rem}\
-select{font:inherit;width:100%;padding:.4rem;margin:.2rem 0 1rem}button{font:inherit;padding:.5rem 1.2rem;border:0;border-radius:.3rem;background:#0b6e4f;color:#fff;cursor:pointer}\
+input[type=checkbox]{width:auto}input[type=checkbox]+label{display:inline}select{font:inherit;width:100%;padding:.4rem;margin:.2rem 0 1rem}button{font:inherit;padding:.5rem 1.2rem;border:0;border-radius:.3rem;background:#0b6e4f;color:#fff;cursor:pointer}\
 button.other{background:none;color:#0b6e4f}.error{color:#a40000}.what{color:#555}";
 
 /// Exceptions from the content security policy for one page.

@@ -88,7 +88,7 @@ pub enum KeyPurpose {
     RequestNetwork,
     /// Sealing of UIA sessions, together with the session ID.
     UiaSession,
-    /// Sealing of new tokens, together with the refresh token that was exchanged for them.
+    /// Sealing of new tokens, together with the refresh token or the device code that was exchanged for them.
     Refresh,
     /// Sealing of the context of an authorization request, which the browser carries.
     AuthorizationContext,
@@ -96,6 +96,10 @@ pub enum KeyPurpose {
     AuthorizationCode,
     /// Sealing of the grant of an authorization code, together with the code.
     AuthorizationGrant,
+    /// Keys of user codes, which have too few random bits for a hash without a key.
+    UserCode,
+    /// Sealing of the description of a device that requests access.
+    DeviceRequester,
     /// Keys of sign-ups by page, which are keyed hashes of the first form.
     SignUp,
     /// CSRF tokens of the pages.
@@ -124,6 +128,8 @@ impl KeyPurpose {
             Self::AuthorizationContext => b"gatehouse authorization context",
             Self::AuthorizationCode => b"gatehouse authorization code",
             Self::AuthorizationGrant => b"gatehouse authorization grant",
+            Self::UserCode => b"gatehouse user code",
+            Self::DeviceRequester => b"gatehouse device requester",
             Self::SignUp => b"gatehouse sign-up",
             Self::CsrfToken => b"gatehouse csrf token",
             Self::SigningKey => b"gatehouse signing key",

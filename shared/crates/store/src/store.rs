@@ -15,7 +15,9 @@ mod auth_lookup;
 mod browser_sessions;
 mod commands;
 mod conflict;
+mod device_codes;
 mod device_list;
+mod device_polls;
 mod devices;
 mod dynamodb;
 mod export;
@@ -51,10 +53,14 @@ pub use browser_sessions::BrowserSessionRow;
 pub use commands::{
     AddThreePidError, ChangeAccountError, CreateAccountError, Deactivation, DeviceLogout,
     MAX_THREEPIDS, NewAccount, NewDevice, NewThreePid, OAuthSession, PasswordChange,
-    RemoveThreePidError, RemovedThreePid,
+    RemoveThreePidError, RemovedThreePid, RepeatedResponse,
 };
 pub use conflict::{Attempt, retry_on_conflict};
+pub use device_codes::{
+    Approval, DecideDeviceError, DeviceCodeRow, DeviceCodeState, DeviceDecision,
+};
 pub use device_list::{DevicePage, ListedDevice};
+pub use device_polls::PollOutcome;
 pub use devices::{DeviceRow, NextPair, PreviousPair, SaveDeviceError};
 pub use export::{BindingRecord, DeviceRecord, PasswordRecord, TermsRecord, UserRecord};
 pub use homeserver_updates::{PendingUpdate, UpdateLease, user_of_update};
@@ -64,7 +70,7 @@ pub use limits::{GcraUpdate, LimitDecision};
 pub use moderation::{Moderation, StatusChange};
 pub use oauth_clients::ClientRow;
 pub use oauth_codes::CodeRow;
-pub use oauth_sessions::{EndedSession, ExchangeCodeError};
+pub use oauth_sessions::{EndedSession, ExchangeCodeError, ExchangedRow};
 pub use outbox::{DueMessages, DuePage};
 pub use purge::{PurgeItem, PurgePage};
 pub use registration_tokens::{RegistrationToken, RegistrationTokenRow, TokenUse};

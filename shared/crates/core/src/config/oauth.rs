@@ -42,6 +42,8 @@ pub struct OAuthConfig {
     pub token_lifetime: Duration,
     /// Whether a loopback redirect URI may be registered with a port (OA-21).
     pub accepts_loopback_ports: bool,
+    /// Whether clients can use the device authorization grant (OA-112).
+    pub has_device_grant: bool,
 }
 
 /// Reads the settings. `public_url` must be secure if the API is on (OA-07).
@@ -76,6 +78,15 @@ pub(super) fn read(raw: &mut Raw<'_>, public_url: Option<&str>) -> Option<OAuthC
             _ => None,
         },
     );
+    let has_device_grant = raw.parsed(
+        "GATEHOUSE_OAUTH_DEVICE_GRANT",
+        "must be `on` or `off`",
+        |text| match text {
+            "on" => Some(true),
+            "off" => Some(false),
+            _ => None,
+        },
+    );
     let has_issuer = apis.is_some_and(AuthApis::include_oauth);
     if has_issuer && public_url.is_some_and(|url| !is_issuer(url)) {
         raw.add_error(
@@ -90,6 +101,7 @@ pub(super) fn read(raw: &mut Raw<'_>, public_url: Option<&str>) -> Option<OAuthC
         apis: apis?,
         token_lifetime: token_lifetime?,
         accepts_loopback_ports: accepts_loopback_ports?,
+        has_device_grant: has_device_grant?,
     })
 }
 

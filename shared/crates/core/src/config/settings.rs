@@ -194,6 +194,11 @@ pub const SETTINGS: &[Setting] = &[
         "`accept`: a native client may register a redirect URI such as `http://localhost:3001/login`, and its port has no effect. `refuse`: such a registration fails, as the specification requires.",
     ),
     row(
+        "GATEHOUSE_OAUTH_DEVICE_GRANT",
+        Some("on"),
+        "`on`: a device can log in with a code that its user enters on another device (device authorization grant of the OAuth 2.0 API). `off`: it cannot.",
+    ),
+    row(
         "GATEHOUSE_WELL_KNOWN_HOMESERVER",
         None,
         "The URL of the homeserver in `/.well-known/matrix/client`, for a server name that resolves to this service. If unset, that path returns 404.",

@@ -130,6 +130,12 @@ pub enum Limit {
     /// New clients of the OAuth 2.0 API, of all networks together. Each is a row. Burst and interval allow 10,000 in any
     /// hour.
     NewClient,
+    /// Requests of devices for access. Each is two rows.
+    DeviceRequest,
+    /// Wrong user codes, by network.
+    UserCodeFromNetwork,
+    /// Wrong user codes, by account. There is no limit for all accounts together, because an attacker could use it up.
+    UserCode,
 }
 
 /// One row of [`LIMITS`].
@@ -176,7 +182,7 @@ impl LimitRow {
 
 /// All limits. The table in the documentation is generated from this table.
 #[rustfmt::skip] // One line per limit, so that the limits can be compared.
-pub const LIMITS: [LimitRow; 53] = [
+pub const LIMITS: [LimitRow; 56] = [
     row(Limit::Register, "register", "network", (240, 1), "each `POST /register` of an ordinary user"),
     row(Limit::Available, "available", "network", (60, 1), "each `GET /register/available`"),
     row(Limit::RegistrationToken, "registration-token", "network", (10, MINUTE), "each check of a registration token, by its validity endpoint or in the UIA stage; refunded if the token is valid"),
@@ -190,7 +196,7 @@ pub const LIMITS: [LimitRow; 53] = [
     row(Limit::Login, "login", "network", (60, 2), "each login, with a password, by page, or as an application service"),
     row(Limit::Refresh, "refresh", "network", (60, 2), "each `POST /refresh`"),
     row(Limit::Guest, "guest", "network", (10, MINUTE), "each `POST /register?kind=guest`"),
-    row(Limit::FallbackPage, "fallback-page", "network", (60, 2), "each fallback page that is opened or submitted; each `POST` of `/oauth2/authorize/consent`, `/oauth2/authorize/logout` and `/account/logout`"),
+    row(Limit::FallbackPage, "fallback-page", "network", (60, 2), "each fallback page that is opened or submitted; each `POST` of `/oauth2/authorize/consent`, `/oauth2/authorize/logout`, `/link/consent`, `/link/logout` and `/account/logout`"),
     row(Limit::WaitingPage, "waiting-page", "UIA session", (20, 5), "each time that a fallback page that waits for a link is opened or reloads itself"),
     row(Limit::RequestToken, "request-token", "network", (60, 2), "each `requestToken` request, whether a message is sent or not"),
     row(Limit::SubmitToken, "submit-token", "network", (60, 2), "each `submitToken` or `confirm` request"),
@@ -230,6 +236,9 @@ pub const LIMITS: [LimitRow; 53] = [
     row(Limit::RefusedGrant, "refused-grant", "network", (60, 2), "each `POST /oauth2/token` whose code or refresh token is not accepted; above the limit the response is 503"),
     row(Limit::ClientRegistration, "client-registration", "network", (10, MINUTE), "each `POST /oauth2/registration` with valid metadata"),
     row(Limit::NewClient, "new-client", "all networks together", (1000, 0), "each `POST /oauth2/registration` with metadata that is not registered yet").every_millis(400),
+    row(Limit::DeviceRequest, "device-request", "network", (20, 30), "each `POST /oauth2/device`"),
+    row(Limit::UserCodeFromNetwork, "user-code-from-network", "widest network", (10, MINUTE), "each user code that is entered on `/link`; refunded if the code is right"),
+    row(Limit::UserCode, "user-code", "account", (10, MINUTE), "each user code that is entered on `/link`; refunded if the code is right"),
 ];
 
 #[cfg(test)]

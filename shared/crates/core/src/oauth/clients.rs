@@ -9,11 +9,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 pub use metadata::MetadataError;
+pub(super) use metadata::is_deceptive;
 pub use registration::{RegisterClientError, register_client};
 
 use crate::{
     app::App,
     clock::Timestamp,
+    config::OAuthConfig,
     secrets::sha256_base64,
     store::{ClientRow, StoreError},
 };
@@ -75,11 +77,21 @@ pub enum GrantType {
     /// `refresh_token`
     #[serde(rename = "refresh_token")]
     RefreshToken,
+    /// `urn:ietf:params:oauth:grant-type:device_code`
+    #[serde(rename = "urn:ietf:params:oauth:grant-type:device_code")]
+    DeviceCode,
 }
 
 impl GrantType {
-    /// Every grant that this server supports (OA-03).
-    pub const ALL: [Self; 2] = [Self::AuthorizationCode, Self::RefreshToken];
+    /// The name of the device authorization grant.
+    pub const DEVICE_CODE: &'static str = "urn:ietf:params:oauth:grant-type:device_code";
+
+    /// The grants of a server with these settings, sorted (OA-03).
+    pub fn supported(config: &OAuthConfig) -> Vec<Self> {
+        let device = config.has_device_grant.then_some(Self::DeviceCode);
+        let always = [Self::AuthorizationCode, Self::RefreshToken];
+        always.into_iter().chain(device).collect()
+    }
 }
 
 /// The accepted metadata of a client. Its JSON is stored and is part of the registration response.

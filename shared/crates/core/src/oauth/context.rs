@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{AuthorizationRequest, Prompt};
 use crate::{
@@ -55,17 +55,12 @@ impl Context {
             requires_login: request.prompt == Prompt::Login,
             request,
         };
-        let bytes = OVERHEAD_BYTES + context.plaintext().reveal().len();
+        let bytes = OVERHEAD_BYTES + plaintext(&context).reveal().len();
         if bytes * 4 / 3 < MAX_CHARS {
             Ok(context)
         } else {
             Err(ContextTooLargeError)
         }
-    }
-
-    fn plaintext(&self) -> Secret<Vec<u8>> {
-        // Serialisation cannot fail: no member is a map.
-        Secret::new(serde_json::to_vec(self).unwrap_or_default())
     }
 
     /// The context after the user has entered the password or has signed up.
@@ -79,28 +74,48 @@ impl Context {
 
     /// Seals the context for the browser with this cookie. The result is URL-safe text of at most 4 KiB.
     pub fn seal(&self, app: &App, cookie: &Secret) -> String {
-        let sealed = app.config.keys.seal(
-            KeyPurpose::AuthorizationContext,
-            sha256_base64(cookie.reveal().as_bytes()).as_bytes(),
-            PLACE,
-            self.plaintext().reveal(),
-            &*app.rng,
-        );
-        BASE64_URL_SAFE_NO_PAD.encode(sealed)
+        seal(app, cookie, PLACE, self)
     }
 
     /// Opens a context. Returns `None` if it has expired, belongs to another browser, or was not sealed by this server.
     /// The text has exactly one spelling, so its bytes identify the context (OA-66).
     pub fn open(app: &App, cookie: &Secret, text: &str) -> Option<Self> {
-        if text.len() > MAX_CHARS {
-            return None;
-        }
-        let sealed = BASE64_URL_SAFE_NO_PAD.decode(text).ok()?;
-        let salt = sha256_base64(cookie.reveal().as_bytes());
-        let keys = &app.config.keys;
-        let (purpose, salt) = (KeyPurpose::AuthorizationContext, salt.as_bytes());
-        let plaintext = Secret::new(keys.open(purpose, salt, PLACE, &sealed).ok()?);
-        let context: Self = serde_json::from_slice(plaintext.reveal()).ok()?;
+        let context: Self = open(app, cookie, PLACE, text)?;
         (app.clock.now() < context.expires).then_some(context)
     }
+}
+
+fn plaintext(context: &impl Serialize) -> Secret<Vec<u8>> {
+    // Serialisation cannot fail: no member is a map.
+    Secret::new(serde_json::to_vec(context).unwrap_or_default())
+}
+
+/// Seals a context for the browser with this cookie. `place` is the version of its format.
+pub(super) fn seal(app: &App, cookie: &Secret, place: &[u8], context: &impl Serialize) -> String {
+    let sealed = app.config.keys.seal(
+        KeyPurpose::AuthorizationContext,
+        sha256_base64(cookie.reveal().as_bytes()).as_bytes(),
+        place,
+        plaintext(context).reveal(),
+        &*app.rng,
+    );
+    BASE64_URL_SAFE_NO_PAD.encode(sealed)
+}
+
+/// Opens a context that [`seal`] sealed for the same browser and the same format. The caller checks its expiry.
+pub(super) fn open<T: DeserializeOwned>(
+    app: &App,
+    cookie: &Secret,
+    place: &[u8],
+    text: &str,
+) -> Option<T> {
+    if text.len() > MAX_CHARS {
+        return None;
+    }
+    let sealed = BASE64_URL_SAFE_NO_PAD.decode(text).ok()?;
+    let salt = sha256_base64(cookie.reveal().as_bytes());
+    let keys = &app.config.keys;
+    let (purpose, salt) = (KeyPurpose::AuthorizationContext, salt.as_bytes());
+    let plaintext = Secret::new(keys.open(purpose, salt, place, &sealed).ok()?);
+    serde_json::from_slice(plaintext.reveal()).ok()
 }

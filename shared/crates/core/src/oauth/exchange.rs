@@ -5,18 +5,15 @@ use sha2::{Digest, Sha256};
 
 use super::{
     Client, ClientId, GrantType, PresentedCode, TokenResponse, find_client, find_code,
-    sessions::{self, NewPair},
+    session_start::{self, Exchanged, NewSession, StartError},
+    sessions,
 };
 use crate::{
     app::App,
-    homeserver::{self, UpdateError},
+    homeserver::UpdateError,
     ids::{DeviceId, Localpart},
     secrets::{Secret, constant_time_eq},
-    store::{
-        AccountKind, AccountRow, EndedSession, ExchangeCodeError, NewDevice, OAuthSession,
-        StoreError,
-    },
-    tokens,
+    store::{AccountRow, EndedSession, StoreError},
 };
 
 /// The reason why a client gets no tokens.
@@ -32,6 +29,18 @@ pub enum GrantError {
     /// differs from the authorization request; or the account has changed. Nothing distinguishes the cases.
     #[error("the grant is invalid")]
     InvalidGrant,
+    /// The device code waits for the decision of a user.
+    #[error("no user has decided yet")]
+    Pending,
+    /// The device code waits for the decision of a user, and the client polls too often (OA-115).
+    #[error("the client polls too often")]
+    SlowDown,
+    /// The user refused access to the device.
+    #[error("the user refused access")]
+    Denied,
+    /// The device code has expired (OA-116).
+    #[error("the device code has expired")]
+    Expired,
     /// The homeserver did not create the device.
     #[error(transparent)]
     Homeserver(#[from] UpdateError),
@@ -82,22 +91,23 @@ pub async fn exchange_code(
         end_first_session(app, &code, &user, &device).await?;
         return Err(GrantError::InvalidGrant);
     }
-    match start_session(app, &client, &code, (&user, &device)).await {
-        Err(StartError::Exchange(ExchangeCodeError::CodeUsed)) => {
+    let new = NewSession {
+        client: &client,
+        user: &user,
+        device: &device,
+        scope: &code.grant.scope,
+        epoch: code.grant.epoch,
+        exchanged: Exchanged::Code(&code.row),
+    };
+    match session_start::start(app, &new).await {
+        Err(StartError::CodeUsed) => {
             // Another request with this code was faster.
             if let Some(used) = find_code(app, request.code).await? {
                 end_first_session(app, &used, &user, &device).await?;
             }
             Err(GrantError::InvalidGrant)
         }
-        Err(StartError::Exchange(ExchangeCodeError::AccountChanged)) => {
-            Err(GrantError::InvalidGrant)
-        }
-        Err(StartError::Exchange(ExchangeCodeError::ClientExpired)) => {
-            Err(GrantError::UnknownClient)
-        }
-        Err(StartError::Exchange(ExchangeCodeError::Store(error))) => Err(error.into()),
-        Err(StartError::Homeserver(error)) => Err(error.into()),
+        Err(StartError::Grant(error)) => Err(error),
         Ok(response) => Ok(response),
     }
 }
@@ -123,76 +133,6 @@ fn names(app: &App, code: &PresentedCode) -> Result<(Localpart, DeviceId), Grant
     let user = Localpart::parse(&code.grant.user, &app.config.server_name).ok();
     let device = DeviceId::parse(&code.grant.device_id);
     user.zip(device).ok_or(GrantError::InvalidGrant)
-}
-
-/// The reason why no session started.
-#[derive(Debug)]
-enum StartError {
-    Exchange(ExchangeCodeError),
-    Homeserver(UpdateError),
-}
-
-impl From<ExchangeCodeError> for StartError {
-    fn from(error: ExchangeCodeError) -> Self {
-        Self::Exchange(error)
-    }
-}
-
-impl From<UpdateError> for StartError {
-    fn from(error: UpdateError) -> Self {
-        Self::Homeserver(error)
-    }
-}
-
-impl From<StoreError> for StartError {
-    fn from(error: StoreError) -> Self {
-        Self::Exchange(error.into())
-    }
-}
-
-async fn start_session(
-    app: &App,
-    client: &Client,
-    code: &PresentedCode,
-    (user, device): (&Localpart, &DeviceId),
-) -> Result<TokenResponse, StartError> {
-    let grant = &code.grant;
-    let pair = NewPair::first(app, user, device, grant.scope.clone());
-    let session = OAuthSession {
-        client: grant.client_id.as_str().to_owned(),
-        id: pair.session_hash.clone(),
-        scope: grant.scope.clone(),
-    };
-    let row = NewDevice {
-        id: device.clone(),
-        display_name: grant.client_name.clone(),
-        access_hash: pair.access_hash.clone(),
-        access_expires: Some(pair.access_expires),
-        refresh_hash: Some(pair.refresh_hash.clone()),
-        oauth: Some(session),
-    };
-    let new_client = (!client.is_permanent).then(|| client.id.as_str());
-    let at = (grant.epoch, app.clock.now());
-    let save = app.store.exchange(&code.row, user, &row, at, new_client);
-    let account = match homeserver::of(app) {
-        Some(_) => app.store.find_account(user).await?,
-        None => None,
-    };
-    let account = account.filter(|account| account.kind == AccountKind::User);
-    match (homeserver::of(app), account) {
-        (Some(homeserver), Some(account)) => {
-            let save = async { save.await.map_err(StartError::from) };
-            let logged_in = tokens::log_in_at(app, homeserver, (user, &account), &row, true, save);
-            let logged_in = Box::pin(logged_in).await;
-            if let Err(StartError::Homeserver(_)) = &logged_in {
-                // OA-80: the client may try the code again.
-                app.store.reopen_code(&code.row, &pair.session_hash).await?;
-            }
-            logged_in?;
-        }
-        _ => save.await?,
-    }
-    Ok(pair.response)
 }
 
 /// Ends the session that a code was exchanged for.

@@ -9,8 +9,6 @@ use super::ClientId;
 pub struct Grant {
     /// The client.
     pub client_id: ClientId,
-    /// The name of the client, which becomes the display name of a new device (OA-79).
-    pub client_name: Option<String>,
     /// The redirect URI of the authorization request.
     pub redirect_uri: String,
     /// The PKCE challenge: the unpadded base64url SHA-256 of the verifier.

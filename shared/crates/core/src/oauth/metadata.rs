@@ -36,12 +36,15 @@ pub struct AuthorizationMembers {
     pub revocation_endpoint: String,
     /// The endpoint that registers clients.
     pub registration_endpoint: String,
+    /// The endpoint of the device authorization grant, if the grant is on (OA-112).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device_authorization_endpoint: Option<String>,
     /// The response types.
     pub response_types_supported: [&'static str; 1],
     /// The parts of a redirect URI that can carry a response.
     pub response_modes_supported: [&'static str; 2],
     /// The grants.
-    pub grant_types_supported: [GrantType; GrantType::ALL.len()],
+    pub grant_types_supported: Vec<GrantType>,
     /// The methods of PKCE.
     pub code_challenge_methods_supported: [&'static str; 1],
     /// The scopes, without the scope of a device, which contains its ID.
@@ -84,9 +87,13 @@ impl AuthorizationMembers {
             token_endpoint: endpoint("token"),
             revocation_endpoint: endpoint("revoke"),
             registration_endpoint: endpoint("registration"),
+            device_authorization_endpoint: config
+                .oauth
+                .has_device_grant
+                .then(|| endpoint("device")),
             response_types_supported: ["code"],
             response_modes_supported: ["query", "fragment"],
-            grant_types_supported: GrantType::ALL,
+            grant_types_supported: GrantType::supported(&config.oauth),
             code_challenge_methods_supported: ["S256"],
             scopes_supported: [
                 "urn:matrix:client:api:*",

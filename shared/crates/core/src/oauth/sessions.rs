@@ -156,12 +156,7 @@ impl Refresh<'_> {
             access_hash: new.access_hash,
             access_expires: Some(new.access_expires),
             refresh_hash: new.refresh_hash,
-            answer: tokens::seal_answer(
-                (&app.config.keys, &*app.rng),
-                &self.token,
-                device,
-                &new.response,
-            ),
+            answer: seal_response(app, self.token.reveal(), (user, device), &new.response),
         };
         let until = tokens::previous_until(app.clock.now());
         let hash = self.token.hash();
@@ -202,26 +197,47 @@ impl Refresh<'_> {
         Err(GrantError::InvalidGrant)
     }
 
-    /// Opens a stored response. If the root secret has been replaced twice since, it cannot be opened. The response is
-    /// the same, byte for byte, except for a lifetime that would be wrong by more than [`LIFETIME_SLACK`]: a client logs
-    /// out if a token is rejected long before its announced end (OA-87).
     fn open(&self, answer: &[u8], expires: Option<Timestamp>) -> Result<TokenResponse, GrantError> {
-        let app = self.app;
-        let opened = tokens::open_answer(&app.config.keys, &self.token, &self.device.id, answer);
-        let response: TokenResponse = opened.ok_or(GrantError::InvalidGrant)?;
-        let rest = expires.map_or(Duration::ZERO, |end| end.since(app.clock.now()));
-        let announced = Duration::from_secs(response.expires_in);
-        let is_near = announced <= rest + LIFETIME_SLACK;
-        let expires_in = if is_near {
-            response.expires_in
-        } else {
-            rest.as_secs()
-        };
-        Ok(TokenResponse {
-            expires_in,
-            ..response
-        })
+        let place = (&self.token.localpart, &self.device.id);
+        open_response(self.app, self.token.reveal(), place, (answer, expires))
+            .ok_or(GrantError::InvalidGrant)
     }
+}
+
+/// Seals a response under the refresh token or the device code that is exchanged for it.
+pub(super) fn seal_response(
+    app: &App,
+    exchanged: &str,
+    place: (&Localpart, &DeviceId),
+    response: &TokenResponse,
+) -> Vec<u8> {
+    let keys = (&app.config.keys, &*app.rng);
+    tokens::seal_answer(keys, exchanged, place, response)
+}
+
+/// Opens a stored response, whose access token expires at `expires`. If the root secret has been replaced twice since, it
+/// cannot be opened. The response is the same, byte for byte, except for a lifetime that would be wrong by more than
+/// [`LIFETIME_SLACK`]: a client logs out if a token is rejected long before its announced end (OA-87).
+pub(super) fn open_response(
+    app: &App,
+    exchanged: &str,
+    place: (&Localpart, &DeviceId),
+    (answer, expires): (&[u8], Option<Timestamp>),
+) -> Option<TokenResponse> {
+    let opened = tokens::open_answer(&app.config.keys, exchanged, place, answer);
+    let response: TokenResponse = opened?;
+    let rest = expires.map_or(Duration::ZERO, |end| end.since(app.clock.now()));
+    let announced = Duration::from_secs(response.expires_in);
+    let is_near = announced <= rest + LIFETIME_SLACK;
+    let expires_in = if is_near {
+        response.expires_in
+    } else {
+        rest.as_secs()
+    };
+    Some(TokenResponse {
+        expires_in,
+        ..response
+    })
 }
 
 /// Ends a session against the wish of its client, and notifies the account owner.

@@ -114,7 +114,7 @@ pub fn imported_device(
             access_hash: access.hash(),
             access_expires: pair.access_expires,
             refresh_hash: refresh.hash(),
-            answer: seal_answer((keys, rng), used, &id, &issued),
+            answer: seal_answer((keys, rng), used.reveal(), (&used.localpart, &id), &issued),
         })
     });
     ImportedDevice {

@@ -71,6 +71,7 @@ pub fn issue(app: &App, localpart: &Localpart, login: &Login) -> (Issued, NewDev
             .map(|lifetime| app.clock.now().plus(lifetime)),
         refresh_hash: refresh.map(|token| token.hash()),
         oauth: None,
+        repeated: None,
     };
     (issued, device)
 }

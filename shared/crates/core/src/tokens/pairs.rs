@@ -179,8 +179,8 @@ impl RefreshToken {
         };
         let answer = seal_answer(
             (&app.config.keys, &*app.rng),
-            &self.token,
-            &self.device.id,
+            self.token.reveal(),
+            (&self.token.localpart, &self.device.id),
             &issued,
         );
         let next = NextPair {
@@ -196,7 +196,8 @@ impl RefreshToken {
     /// and the refresh token is unusable.
     fn open(&self, app: &App, given: &NextPair) -> Result<Issued, AuthenticationError> {
         let keys = &app.config.keys;
-        open_answer(keys, &self.token, &self.device.id, &given.answer)
+        let place = (&self.token.localpart, &self.device.id);
+        open_answer(keys, self.token.reveal(), place, &given.answer)
             .ok_or(AuthenticationError::Unknown)
     }
 }
@@ -204,29 +205,28 @@ impl RefreshToken {
 /// Opens a response that [`seal_answer`] sealed.
 pub(crate) fn open_answer<T: DeserializeOwned>(
     keys: &KeyRing,
-    refresh: &Token,
-    device: &DeviceId,
+    exchanged: &str,
+    (user, device): (&Localpart, &DeviceId),
     answer: &[u8],
 ) -> Option<T> {
-    let salt = refresh.reveal().as_bytes();
-    let place = place(&refresh.localpart, device);
+    let (salt, place) = (exchanged.as_bytes(), place(user, device));
     let plaintext = keys.open(KeyPurpose::Refresh, salt, &place, answer).ok()?;
     serde_json::from_slice(Secret::new(plaintext).reveal()).ok()
 }
 
-/// Seals the response with a new pair under the refresh token that is exchanged for the pair.
+/// Seals the response with a new pair under the refresh token or the device code that is exchanged for the pair.
 pub(crate) fn seal_answer(
     (keys, rng): (&KeyRing, &dyn Rng),
-    refresh: &Token,
-    device: &DeviceId,
+    exchanged: &str,
+    (user, device): (&Localpart, &DeviceId),
     issued: &impl Serialize,
 ) -> Vec<u8> {
     // Serialisation cannot fail: every member is a string or a number.
     let plaintext = Secret::new(serde_json::to_vec(issued).unwrap_or_default());
     keys.seal(
         KeyPurpose::Refresh,
-        refresh.reveal().as_bytes(),
-        &place(&refresh.localpart, device),
+        exchanged.as_bytes(),
+        &place(user, device),
         plaintext.reveal(),
         rng,
     )

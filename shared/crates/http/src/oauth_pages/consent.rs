@@ -3,7 +3,7 @@
 use ::http::StatusCode;
 use askama::Template;
 
-use super::{Browser, Context, FormStart, sign_up_link};
+use super::{Access, Browser, Context, FormStart, sign_up_link};
 use crate::{
     app::App,
     http::Response,
@@ -21,12 +21,7 @@ pub const LOGOUT_PATH: &str = "/oauth2/authorize/logout";
 struct ConsentPage<'a> {
     server: &'a str,
     user_id: String,
-    client_name: Option<&'a str>,
-    client_host: &'a str,
-    destination: &'a str,
-    device_id: &'a str,
-    replaces_device: bool,
-    links: Vec<(&'static str, &'a str)>,
+    access: Access<'a>,
     notice: Option<&'static str>,
     sign_up: Option<String>,
     form: FormStart,
@@ -58,30 +53,19 @@ pub fn page(app: &App, browser: &Browser, consent: &Consent<'_>) -> Response {
     } = consent;
     let sealed = context.seal(app, browser.cookie());
     let request = &context.request;
-    let metadata = &client.metadata;
     let is_choice = consent.is_returning && request.prompt == Prompt::Create;
     let sign_up = sign_up_link(&app.config, &sealed).filter(|_| is_choice);
     let is_closed = is_choice && sign_up.is_none();
-    let links = [
-        ("Privacy policy of the app", &metadata.policy_uri),
-        ("Terms of service of the app", &metadata.tos_uri),
-    ];
-    let links = links.into_iter();
+    let destination = match request.target.destination() {
+        Destination::Host(host) => host,
+        Destination::App => "an app on this device",
+        Destination::Program => "a program on this computer",
+    };
+    let device = (request.scope.device_id.as_str(), consent.replaces_device);
     let page = ConsentPage {
         server: app.config.server_name.as_str(),
         user_id: user.user_id(&app.config.server_name),
-        client_name: metadata.client_name.as_deref(),
-        client_host: metadata.host(),
-        destination: match request.target.destination() {
-            Destination::Host(host) => host,
-            Destination::App => "an app on this device",
-            Destination::Program => "a program on this computer",
-        },
-        device_id: &request.scope.device_id,
-        replaces_device: consent.replaces_device,
-        links: links
-            .filter_map(|(name, url)| Some((name, url.as_deref()?)))
-            .collect(),
+        access: Access::new(client, destination, device),
         notice: is_closed.then_some(super::REGISTRATION_CLOSED),
         sign_up,
         form: browser.form(app, PATH, &sealed),

@@ -8,6 +8,7 @@ use crate::{
     app::App,
     config::Config,
     http::{Query, Request, Response},
+    oauth::LinkContext,
     oauth_http::{self, OAuthErrorCode},
     secrets::{KeyPurpose, Secret, fields},
 };
@@ -106,9 +107,19 @@ impl Submission {
 
     /// The context of the form, and its sealed text.
     pub fn context(&self, app: &App) -> Result<(Context, &str), FormError> {
-        let sealed = self.form.get(CONTEXT_FIELD).ok_or(FormError::OutOfDate)?;
+        let sealed = self.sealed()?;
         let context = Context::open(app, self.browser.cookie(), sealed);
         Ok((context.ok_or(FormError::OutOfDate)?, sealed))
+    }
+
+    /// The context of a form of the device authorization grant.
+    pub fn link_context(&self, app: &App) -> Result<LinkContext, FormError> {
+        let context = LinkContext::open(app, self.browser.cookie(), self.sealed()?);
+        context.ok_or(FormError::OutOfDate)
+    }
+
+    fn sealed(&self) -> Result<&str, FormError> {
+        self.form.get(CONTEXT_FIELD).ok_or(FormError::OutOfDate)
     }
 }
 

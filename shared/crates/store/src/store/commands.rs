@@ -84,6 +84,17 @@ pub struct NewDevice {
     pub refresh_hash: Option<TokenHash>,
     /// The session of the OAuth 2.0 API that the device belongs to. `None` for a login of the account API.
     pub oauth: Option<OAuthSession>,
+    /// The response with the tokens, if the client gets it again until it uses one of them.
+    pub repeated: Option<RepeatedResponse>,
+}
+
+/// The response with the tokens of a new device, which the client gets again until it uses one of the tokens (OA-117).
+#[derive(Debug, Clone)]
+pub struct RepeatedResponse {
+    /// The hash of the device code that was exchanged for the tokens.
+    pub device_code: TokenHash,
+    /// The response, sealed with the device code.
+    pub sealed: Vec<u8>,
 }
 
 /// The session of a device whose tokens belong to the OAuth 2.0 API.

@@ -1,14 +1,14 @@
 //! Device rows: the token hashes of a device, login and logout.
 
 use aws_sdk_dynamodb::types::{
-    ConditionCheck, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
+    AttributeValue, ConditionCheck, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
 };
 
 use super::{
     NewDevice, OAuthSession, Store, StoreError,
     dynamodb::{
         expression::UpdateExpression,
-        item::{Item, Row, number, text},
+        item::{Item, Row, blob, number, text},
         keys::{self, MAIN, SK},
         transaction::{transact_check, transact_update},
         write::ConditionalWrite,
@@ -20,6 +20,9 @@ use crate::{
     outbox::NewMessage,
     secrets::TokenHash,
 };
+
+/// The access hash of a device without a current access token. No token has this hash.
+pub(super) const NO_TOKEN: &str = "none";
 
 /// The attributes of the next pair of tokens.
 pub(super) const NEXT: [&str; 4] = [
@@ -212,21 +215,15 @@ impl Store {
         let mut update = UpdateExpression::default()
             .set("schema", number(1))
             .set("epoch", number(epoch))
-            .set("access_hash", text(&device.access_hash.0))
-            .set_or_remove(
-                "access_expires",
-                device.access_expires.map(|time| number(time.0)),
-            )
-            .set_or_remove(
-                "refresh_hash",
-                device.refresh_hash.as_ref().map(|hash| text(&hash.0)),
-            )
             .set("issued_at", number(now.0))
             .set_if_absent("upstream", text("none"));
         if let Some(name) = &device.display_name {
             update = update.set_if_absent("display_name", text(name));
         }
-        for attribute in NEXT.into_iter().chain(PREVIOUS) {
+        for (attribute, value) in tokens(device) {
+            update = update.set_or_remove(attribute, value);
+        }
+        for attribute in PREVIOUS {
             update = update.remove(attribute);
         }
         let session = device.oauth.as_ref();
@@ -287,6 +284,34 @@ impl Store {
         transaction.add(self.enqueue(purge));
         transaction.commit().await
     }
+}
+
+/// The attributes of the tokens of a new device. If the client gets the response again until it uses a token, they are the
+/// next pair, whose first use is recorded, and the device code has the place of the refresh token before them (OA-117).
+fn tokens(device: &NewDevice) -> [(&'static str, Option<AttributeValue>); 7] {
+    let access = Some(text(&device.access_hash.0));
+    let expires = device.access_expires.map(|time| number(time.0));
+    let refresh = device.refresh_hash.as_ref().map(|hash| text(&hash.0));
+    let (current, next) = match &device.repeated {
+        Some(repeated) => {
+            let code = Some(text(&repeated.device_code.0));
+            let response = Some(blob(repeated.sealed.clone()));
+            let current = [Some(text(NO_TOKEN)), None, code];
+            (current, [access, expires, refresh, response])
+        }
+        None => ([access, expires, refresh], [None, None, None, None]),
+    };
+    let [access, expires, refresh] = current;
+    let [next_access, next_expires, next_refresh, answer] = next;
+    [
+        ("access_hash", access),
+        ("access_expires", expires),
+        ("refresh_hash", refresh),
+        (NEXT[0], next_access),
+        (NEXT[1], next_expires),
+        (NEXT[2], next_refresh),
+        (NEXT[3], answer),
+    ]
 }
 
 /// The row of the first device of a new account.

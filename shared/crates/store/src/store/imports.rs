@@ -8,7 +8,7 @@ use aws_sdk_dynamodb::types::{TransactWriteItem, Update};
 use super::{
     AccountKind, AccountStatus, NextPair, Store, StoreError,
     accounts::{FIRST_EPOCH, HomeserverState},
-    devices::NEXT,
+    devices::{NEXT, NO_TOKEN},
     dynamodb::{
         expression::UpdateExpression,
         item::{Item, number, text},
@@ -30,8 +30,6 @@ use crate::{
 const FIRST_DEVICES: usize = 12;
 /// The number of devices in each further transaction.
 const NEXT_DEVICES: usize = 19;
-/// The access hash of a device without a token. No token has this hash.
-const NO_TOKEN: &str = "none";
 
 /// An account of the other homeserver.
 #[derive(Debug)]

@@ -73,9 +73,12 @@ impl Store {
         transact_update(update)
     }
 
-    /// Makes a code usable again after the homeserver did not create the device of its session, whose tokens nobody has.
-    /// One `UpdateItem` call on the condition that the code was exchanged for this session.
-    pub async fn reopen_code(&self, code: &CodeRow, session: &TokenHash) -> Result<(), StoreError> {
+    /// The `UpdateItem` call of [`reopen`](Self::reopen).
+    pub(super) async fn reopen_code(
+        &self,
+        code: &CodeRow,
+        session: &TokenHash,
+    ) -> Result<(), StoreError> {
         let request = self
             .client
             .update_item()

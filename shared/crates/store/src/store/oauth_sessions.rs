@@ -1,9 +1,9 @@
-//! The sessions of the OAuth 2.0 API: their start by an authorization code, and their end.
+//! The sessions of the OAuth 2.0 API: their start by an authorization code or a device code, and their end.
 
 use aws_sdk_dynamodb::types::{Delete, TransactWriteItem, Update};
 
 use super::{
-    CodeRow, NewDevice, Store, StoreError,
+    CodeRow, DeviceCodeRow, NewDevice, Store, StoreError,
     dynamodb::{
         item::{Item, text},
         keys,
@@ -17,11 +17,20 @@ use crate::{
     secrets::TokenHash,
 };
 
+/// The row that a client exchanges for the tokens of a session.
+#[derive(Debug, Clone, Copy)]
+pub enum ExchangedRow<'a> {
+    /// An authorization code.
+    Code(&'a CodeRow),
+    /// A device code, and the time until which the client gets its response again.
+    DeviceCode(&'a DeviceCodeRow, Timestamp),
+}
+
 /// The reason why a code was not exchanged. Nothing was written.
 #[derive(Debug, thiserror::Error)]
 pub enum ExchangeCodeError {
-    /// The code was exchanged before.
-    #[error("the authorization code was exchanged before")]
+    /// The code was exchanged before, or a device code has expired.
+    #[error("the code was exchanged before")]
     CodeUsed,
     /// The epoch of the account has changed since the user gave consent, or the account is locked or deactivated.
     #[error("the account has changed since the user gave consent")]
@@ -49,7 +58,7 @@ impl Store {
     /// permanent.
     pub async fn exchange(
         &self,
-        code: &CodeRow,
+        row: ExchangedRow<'_>,
         user: &Localpart,
         device: &NewDevice,
         (epoch, now): (i64, Timestamp),
@@ -58,9 +67,13 @@ impl Store {
         let pk = keys::user(user);
         let mut transaction = self.transaction();
         if let Some(session) = &device.oauth {
-            transaction
-                .add(self.exchange_code(code, &session.id))
-                .or(ExchangeCodeError::CodeUsed);
+            let exchanged = match row {
+                ExchangedRow::Code(code) => self.exchange_code(code, &session.id),
+                ExchangedRow::DeviceCode(code, repeat_until) => {
+                    self.exchange_device_code(code, &session.id, (now, repeat_until))
+                }
+            };
+            transaction.add(exchanged).or(ExchangeCodeError::CodeUsed);
         }
         transaction
             .add(self.check_epoch(&pk, epoch, "locked"))
@@ -72,6 +85,19 @@ impl Store {
                 .or(ExchangeCodeError::ClientExpired);
         }
         transaction.commit().await
+    }
+
+    /// Makes a code usable again after the homeserver did not create the device of its session, whose tokens nobody has.
+    /// One `UpdateItem` call on the condition that the code was exchanged for this session.
+    pub async fn reopen(
+        &self,
+        row: ExchangedRow<'_>,
+        session: &TokenHash,
+    ) -> Result<(), StoreError> {
+        match row {
+            ExchangedRow::Code(code) => self.reopen_code(code, session).await,
+            ExchangedRow::DeviceCode(code, _) => self.reopen_device_code(code, session).await,
+        }
     }
 
     /// The write of a registration that no longer expires. A concurrent exchange may have made it permanent already.

@@ -7,6 +7,7 @@ use super::{
     ApplicationType, ClientMetadata, GrantType,
     uris::{self, ClientHost},
 };
+use crate::config::OAuthConfig;
 
 /// The maximum length of accepted metadata in bytes (OA-28).
 const MAX_METADATA_BYTES: usize = 4096;
@@ -58,9 +59,9 @@ pub enum MetadataError {
 
 impl ClientMetadata {
     /// Checks metadata. Unknown members, grants and response types are dropped, lists are sorted, and defaults are filled
-    /// in, so that equal clients have equal metadata (OA-22, OA-25). `accepts_loopback_ports` is the operator's choice
-    /// (OA-21).
-    pub fn accept(value: &Value, accepts_loopback_ports: bool) -> Result<Self, MetadataError> {
+    /// in, so that equal clients have equal metadata (OA-22, OA-25). The settings decide about the ports of loopback URIs
+    /// (OA-21) and about the device authorization grant (OA-112).
+    pub fn accept(value: &Value, config: &OAuthConfig) -> Result<Self, MetadataError> {
         let members = Members(value.as_object().ok_or(MetadataError::NotAnObject)?);
         let client_uri: String = members
             .optional("client_uri")?
@@ -76,7 +77,7 @@ impl ClientMetadata {
         // Only `code` is supported, which follows from the grant.
         members.optional::<Vec<String>>("response_types")?;
         let application_type = members.application_type()?;
-        let grant_types = members.grant_types()?;
+        let grant_types = members.grant_types(config)?;
         let metadata = Self {
             application_type,
             client_name: members.client_name()?,
@@ -86,7 +87,7 @@ impl ClientMetadata {
             redirect_uris: members.redirect_uris(&grant_types, |uri| match application_type {
                 ApplicationType::Web => uris::is_web_redirect(uri, &host),
                 ApplicationType::Native => {
-                    uris::is_native_redirect(uri, &host, accepts_loopback_ports)
+                    uris::is_native_redirect(uri, &host, config.accepts_loopback_ports)
                 }
             })?,
             tos_uri: members.page("tos_uri", &host)?,
@@ -124,13 +125,18 @@ impl Members<'_> {
     }
 
     /// The supported grants, sorted (OA-22).
-    fn grant_types(&self) -> Result<Vec<GrantType>, MetadataError> {
+    fn grant_types(&self, config: &OAuthConfig) -> Result<Vec<GrantType>, MetadataError> {
         let Some(requested) = self.optional::<Vec<String>>("grant_types")? else {
-            return Ok(GrantType::ALL.to_vec());
+            return Ok(vec![GrantType::AuthorizationCode, GrantType::RefreshToken]);
         };
-        let has_code = requested.iter().any(|grant| grant == "authorization_code");
-        let code = has_code.then_some(GrantType::AuthorizationCode);
-        Ok(code.into_iter().chain([GrantType::RefreshToken]).collect())
+        let has = |name: &str| requested.iter().any(|grant| grant == name);
+        let is_granted = |grant: &GrantType| match grant {
+            GrantType::AuthorizationCode => has("authorization_code"),
+            GrantType::RefreshToken => true,
+            GrantType::DeviceCode => has(GrantType::DEVICE_CODE),
+        };
+        let supported = GrantType::supported(config).into_iter();
+        Ok(supported.filter(is_granted).collect())
     }
 
     /// The name without surrounding spaces. `None` for an empty one.
@@ -176,8 +182,8 @@ impl Members<'_> {
     }
 }
 
-/// Whether a character in a name could hide text or change its order on a page.
-fn is_deceptive(character: char) -> bool {
+/// Whether a character in a text of a client could hide text or change its order on a page.
+pub(crate) fn is_deceptive(character: char) -> bool {
     character.is_control()
         || matches!(
             character,

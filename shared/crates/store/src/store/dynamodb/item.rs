@@ -160,6 +160,8 @@ fn loggable(key: &str) -> &str {
         Some(("BIND", _)) => "BIND#\u{2026}",
         Some(("TOKEN", _)) => "TOKEN#\u{2026}",
         Some(("CODE", _)) => "CODE#\u{2026}",
+        Some(("DEVICECODE", _)) => "DEVICECODE#\u{2026}",
+        Some(("USERCODE", _)) => "USERCODE#\u{2026}",
         Some(("BROWSER", _)) => "BROWSER#\u{2026}",
         None if key.contains('.') => "\u{2026}",
         _ => key,

@@ -46,6 +46,16 @@ pub(in crate::store) fn authorization_code(hash: &TokenHash) -> String {
     format!("CODE#{}", hash.0)
 }
 
+/// The key of a device code contains only the hash of the code.
+pub(in crate::store) fn device_code(hash: &TokenHash) -> String {
+    format!("DEVICECODE#{}", hash.0)
+}
+
+/// The key of a user code contains only a keyed hash, because all user codes could be tried.
+pub(in crate::store) fn user_code(hash: &str) -> String {
+    format!("USERCODE#{hash}")
+}
+
 /// The key of a browser session contains only the hash of the cookie.
 pub(in crate::store) fn browser_session(hash: &TokenHash) -> String {
     format!("{BROWSERS}{}", hash.0)

@@ -1,8 +1,10 @@
+use std::time::Duration;
+
 use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::oauth::clients::ClientId;
+use crate::{config::AuthApis, oauth::clients::ClientId};
 
 fn web() -> Value {
     json!({ "client_uri": "https://example.com", "redirect_uris": ["https://example.com/callback"] })
@@ -15,7 +17,17 @@ fn with(member: &str, value: Value) -> Value {
 }
 
 fn accept(value: &Value) -> Result<ClientMetadata, MetadataError> {
-    ClientMetadata::accept(value, true)
+    accept_with(value, true)
+}
+
+fn accept_with(value: &Value, has_device_grant: bool) -> Result<ClientMetadata, MetadataError> {
+    let config = OAuthConfig {
+        apis: AuthApis::Both,
+        token_lifetime: Duration::from_mins(15),
+        accepts_loopback_ports: true,
+        has_device_grant,
+    };
+    ClientMetadata::accept(value, &config)
 }
 
 #[test]
@@ -32,7 +44,7 @@ fn oa_22_unknown_grants_are_dropped_and_defaults_filled_in() {
             &[AuthorizationCode, RefreshToken],
         ),
         (
-            json!(["urn:ietf:params:oauth:grant-type:device_code"]),
+            json!(["urn:ietf:params:oauth:grant-type:token-exchange"]),
             &[RefreshToken],
         ),
         (json!([]), &[RefreshToken]),
@@ -44,6 +56,35 @@ fn oa_22_unknown_grants_are_dropped_and_defaults_filled_in() {
     for types in [json!(["code", "id_token"]), json!([]), json!(["token"])] {
         assert_eq!(accept(&with("response_types", types)), accept(&web()));
     }
+}
+
+#[test]
+fn oa_112_the_device_grant_is_dropped_while_it_is_off() {
+    use GrantType::{AuthorizationCode, DeviceCode, RefreshToken};
+    let device = GrantType::DEVICE_CODE;
+    for (grants, on, off) in [
+        (
+            json!([device, "authorization_code"]),
+            &[AuthorizationCode, RefreshToken, DeviceCode][..],
+            &[AuthorizationCode, RefreshToken][..],
+        ),
+        // OA-14: this client needs no redirect URI.
+        (
+            json!([device]),
+            &[RefreshToken, DeviceCode],
+            &[RefreshToken],
+        ),
+    ] {
+        let mut metadata = with("grant_types", grants);
+        if !on.contains(&AuthorizationCode) {
+            metadata.as_object_mut().unwrap().remove("redirect_uris");
+        }
+        let accepted = |has_device_grant| accept_with(&metadata, has_device_grant).unwrap();
+        assert_eq!(accepted(true).grant_types, on);
+        assert_eq!(accepted(false).grant_types, off);
+    }
+    // A client that names no grant gets the default of the specification.
+    assert!(!accept(&web()).unwrap().has_grant(DeviceCode));
 }
 
 #[test]
