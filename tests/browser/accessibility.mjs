@@ -6,7 +6,14 @@ import { readFile } from "node:fs/promises";
 import { randomUUID } from "node:crypto";
 
 import { PASSWORD } from "../clients/gatehouse-server.mjs";
-import { MESSAGE_SETTINGS, PHONE, extractCode, extractLink, waitForMessage, wrongCode } from "../clients/messages.mjs";
+import {
+  MESSAGE_SETTINGS,
+  PHONE,
+  extractCode,
+  extractLink,
+  waitForMessage,
+  wrongCode,
+} from "../clients/messages.mjs";
 import { test } from "../clients/test-runner.mjs";
 import { screenshot } from "./browser-user.mjs";
 import { withFixtures } from "./fixtures.mjs";

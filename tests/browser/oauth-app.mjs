@@ -1,4 +1,4 @@
-// An app that uses the OAuth 2.0 API: it registers, sends the user to the authorization endpoint and exchanges the code.
+// An app that uses the OAuth 2.0 API: it registers, opens the authorization endpoint and exchanges the code.
 
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";

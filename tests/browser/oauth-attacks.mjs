@@ -14,7 +14,10 @@ const USER = "@alice:localhost";
 const LOGIN_HEADING = { name: "Log in to localhost" };
 
 /** The origins of an attacker. Browsers send the cookie of Gatehouse with each request from the second one. */
-const attackers = (sites) => ({ "another site": sites.url, "the same site": `http://127.0.0.1:${sites.port}` });
+const attackers = (sites) => ({
+  "another site": sites.url,
+  "the same site": `http://127.0.0.1:${sites.port}`,
+});
 
 /** The hidden fields of the form that posts to a path with this end. */
 const hiddenFields = (page, path) =>

@@ -57,45 +57,59 @@ async function signUp(metadata, clientId, server, username) {
 
 test("OA-82 a client without ID tokens signs up with the scope openid, refreshes an expired token and logs out", () =>
   withServer({ GATEHOUSE_AUTH_APIS: "both" }, (server) =>
-    recordSteps(`matrix-js-sdk ${require("matrix-js-sdk-41/package.json").version}`, "OAuth 2.0", async (done) => {
-      const metadata = await sdk.createClient({ baseUrl: server.url }).getAuthMetadata();
-      const clientId = await sdk.registerOidcClient(metadata, {
-        clientName: "Element",
-        clientUri: `${ORIGIN}/`,
-        redirectUris: [REDIRECT_URI],
-        applicationType: "web",
-        contacts: ["support@element.io"],
-        tosUri: `${ORIGIN}/terms`,
-        policyUri: `${ORIGIN}/privacy`,
-      });
-      const { tokenResponse, idTokenClaims } = await signUp(metadata, clientId, server, "alice");
-      assert.equal(tokenResponse.id_token, undefined);
-      assert.doesNotMatch(tokenResponse.scope, /openid/, "OA-38");
-      const [, deviceId] = tokenResponse.scope.match(/device:(\S+)/);
-      const refresher = new sdk.OidcTokenRefresher(metadata.issuer, clientId, REDIRECT_URI, deviceId, idTokenClaims);
-      const client = sdk.createClient({
-        baseUrl: server.url,
-        accessToken: tokenResponse.access_token,
-        refreshToken: tokenResponse.refresh_token,
-        tokenRefreshFunction: (token) => refresher.doRefreshAccessToken(token),
-      });
-      const expected = { user_id: "@alice:localhost", device_id: deviceId, is_guest: false };
-      assert.deepEqual(await client.whoami(), expected);
-      done("signed up");
+    recordSteps(
+      `matrix-js-sdk ${require("matrix-js-sdk-41/package.json").version}`,
+      "OAuth 2.0",
+      async (done) => {
+        const metadata = await sdk.createClient({ baseUrl: server.url }).getAuthMetadata();
+        const clientId = await sdk.registerOidcClient(metadata, {
+          clientName: "Element",
+          clientUri: `${ORIGIN}/`,
+          redirectUris: [REDIRECT_URI],
+          applicationType: "web",
+          contacts: ["support@element.io"],
+          tosUri: `${ORIGIN}/terms`,
+          policyUri: `${ORIGIN}/privacy`,
+        });
+        const { tokenResponse, idTokenClaims } = await signUp(metadata, clientId, server, "alice");
+        assert.equal(tokenResponse.id_token, undefined);
+        assert.doesNotMatch(tokenResponse.scope, /openid/, "OA-38");
+        const [, deviceId] = tokenResponse.scope.match(/device:(\S+)/);
+        const refresher = new sdk.OidcTokenRefresher(
+          metadata.issuer,
+          clientId,
+          REDIRECT_URI,
+          deviceId,
+          idTokenClaims,
+        );
+        const client = sdk.createClient({
+          baseUrl: server.url,
+          accessToken: tokenResponse.access_token,
+          refreshToken: tokenResponse.refresh_token,
+          tokenRefreshFunction: (token) => refresher.doRefreshAccessToken(token),
+        });
+        const expected = { user_id: "@alice:localhost", device_id: deviceId, is_guest: false };
+        assert.deepEqual(await client.whoami(), expected);
+        done("signed up");
 
-      await server.advance(3600);
-      assert.deepEqual(await client.whoami(), expected, "after a refresh");
-      assert.notEqual(client.getAccessToken(), tokenResponse.access_token);
-      done("refreshed");
+        await server.advance(3600);
+        assert.deepEqual(await client.whoami(), expected, "after a refresh");
+        assert.notEqual(client.getAccessToken(), tokenResponse.access_token);
+        done("refreshed");
 
-      // Element Web revokes the tokens itself.
-      const revoke = { token: client.getAccessToken(), token_type_hint: "access_token", client_id: clientId };
-      const body = new URLSearchParams(revoke);
-      const revoked = await fetch(metadata.revocation_endpoint, { method: "POST", body });
-      assert.equal(revoked.status, 200);
-      await assert.rejects(client.whoami(), { errcode: "M_UNKNOWN_TOKEN", httpStatus: 401 });
-      done("logged out");
-    }),
+        // Element Web revokes the tokens itself.
+        const revoke = {
+          token: client.getAccessToken(),
+          token_type_hint: "access_token",
+          client_id: clientId,
+        };
+        const body = new URLSearchParams(revoke);
+        const revoked = await fetch(metadata.revocation_endpoint, { method: "POST", body });
+        assert.equal(revoked.status, 200);
+        await assert.rejects(client.whoami(), { errcode: "M_UNKNOWN_TOKEN", httpStatus: 401 });
+        done("logged out");
+      },
+    ),
   ));
 
 await runTests();
