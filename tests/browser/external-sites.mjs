@@ -61,7 +61,10 @@ export class ExternalSites {
     const [, provider] = pathname.match(/^\/([a-z]+)\.js$/) ?? [];
     if (pathname === "/app") return html(WEB_CLIENT);
     if (pathname === "/frame") return html(page(frames(searchParams.get("url"))));
-    if (pathname === "/post") return html(page(form(searchParams.get("url"))));
+    if (pathname === "/post") {
+      return html(page(form(searchParams.get("url"), JSON.parse(searchParams.get("fields") ?? "[]"))));
+    }
+    if (pathname === "/callback") return html(page("<h1>The app</h1>"));
     if (pathname.startsWith("/policy/")) return html(page(`<h1>${pathname}</h1>`));
     if (provider in PROVIDERS) return send(200, "text/javascript", widget(PROVIDERS[provider]));
     if (pathname === "/siteverify") return this.verify(request, send);
@@ -120,7 +123,8 @@ function frames(url) {
     <object data="${quoted(url)}" type="text/html"></object>`;
 }
 
-function form(url) {
+function form(url, fields) {
+  const hidden = fields.map(([name, value]) => `<input type="hidden" name="${name}" value="${quoted(value)}">`);
   return `<form method="post" target="_blank" rel="opener" action="${quoted(url)}">
-    <button>Win a prize</button></form>`;
+    ${hidden.join("")}<button>Win a prize</button></form>`;
 }

@@ -8,7 +8,7 @@ import { test } from "../clients/test-runner.mjs";
 import { UNAUTHORIZED, assertInert, assertStageCompleted, screenshot } from "./browser-user.mjs";
 import { withFixtures } from "./fixtures.mjs";
 
-const STAGES = [
+export const STAGES = [
   "m.login.dummy",
   "m.login.terms",
   "m.login.registration_token",
@@ -38,14 +38,14 @@ export const HOSTILE = [
 ];
 
 /** Settings with one flow per stage. */
-const allStages = (sites) => ({
+export const allStages = (sites) => ({
   ...MESSAGE_SETTINGS,
   GATEHOUSE_REGISTRATION_FLOWS: STAGES.join(" "),
   GATEHOUSE_TERMS: JSON.stringify(sites.policies),
   ...sites.captcha("recaptcha"),
 });
 
-const fallback = (server, prefix, stage, session) =>
+export const fallback = (server, prefix, stage, session) =>
   `${server.url}/_matrix/client/${prefix}/auth/${encodeURIComponent(stage)}/fallback/web?session=${encodeURIComponent(session)}`;
 
 /** Chromium logs every 4xx response on the console, including the expected ones. */

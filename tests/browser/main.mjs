@@ -8,6 +8,9 @@ import "./captcha.mjs";
 import "./hostile-input.mjs";
 import "./email-links.mjs";
 import "./threepids.mjs";
+import "./oauth.mjs";
+import "./oauth-attacks.mjs";
+import "./accessibility.mjs";
 import "./dev-ui.mjs";
 
 await runTests();

@@ -58,11 +58,10 @@ export class GatehouseServer {
 
   /** Sends a request with a JSON body, if any, and parses the JSON of the response. */
   async request(method, path, { body, token } = {}) {
-    const response = await fetch(this.url + path, {
-      method,
-      headers: token ? { authorization: `Bearer ${token}` } : {},
-      body: body === undefined ? undefined : JSON.stringify(body),
-    });
+    const headers = {};
+    if (token) headers.authorization = `Bearer ${token}`;
+    if (body !== undefined) headers["content-type"] = "application/json";
+    const response = await fetch(this.url + path, { method, headers, body: JSON.stringify(body) });
     return { status: response.status, body: await response.json() };
   }
 

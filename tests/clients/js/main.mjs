@@ -2,10 +2,12 @@
 
 import assert from "node:assert/strict";
 
-import { PASSWORD, expectChallenge, withServer } from "../gatehouse-server.mjs";
+import { PASSWORD, expectChallenge } from "../gatehouse-server.mjs";
+import { recordSteps } from "../steps.mjs";
 import { runTests, test } from "../test-runner.mjs";
+import "./oauth.mjs";
 import "./threepids.mjs";
-import { AuthType, SignUp, createClient } from "./sign-up.mjs";
+import { AuthType, SDK, SignUp, createClient, withServer } from "./sign-up.mjs";
 
 const DUMMY = AuthType.Dummy;
 const TOKEN = AuthType.RegistrationToken;
@@ -30,6 +32,21 @@ test("UIA-01 InteractiveAuth registers with m.login.dummy without user interacti
     );
     assert.deepEqual(signUp.auth.getChosenFlow(), { stages: [DUMMY] });
   }));
+
+test("REFR-01 a client registers, refreshes its token and logs out by the account API", () =>
+  withServer({}, (server) =>
+    recordSteps(SDK, "account API", async (done) => {
+      const account = await new SignUp(server, "alice", {}).complete("@alice:localhost");
+      done("signed up");
+      const pair = await createClient({ baseUrl: server.url }).refreshToken(account.refresh_token);
+      const client = createClient({ baseUrl: server.url, accessToken: pair.access_token });
+      assert.equal((await client.whoami()).user_id, "@alice:localhost");
+      done("refreshed");
+      await client.logout();
+      await assert.rejects(client.whoami(), { errcode: "M_UNKNOWN_TOKEN", httpStatus: 401 });
+      done("logged out");
+    }),
+  ));
 
 test("REG-13 InteractiveAuth fails with M_USER_IN_USE before any stage", () =>
   withServer({}, async (server) => {

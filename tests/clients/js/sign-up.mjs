@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { createRequire } from "node:module";
 import { pathToFileURL } from "node:url";
 
-import { PASSWORD } from "../gatehouse-server.mjs";
+import { PASSWORD, withServer as withServerOf } from "../gatehouse-server.mjs";
 
 // matrix-js-sdk needs this function, which Node.js has from version 22 on.
 Promise.withResolvers ??= function () {
@@ -16,10 +16,16 @@ Promise.withResolvers ??= function () {
 // `require` searches NODE_PATH, `import` does not.
 const require = createRequire(import.meta.url);
 const load = (name) => import(pathToFileURL(require.resolve(name)));
-const { AuthType, InteractiveAuth, createClient } = await load("matrix-js-sdk");
-export { AuthType, createClient };
+const { AuthType, InteractiveAuth, OAuth2, createClient } = await load("matrix-js-sdk");
+export { AuthType, OAuth2, createClient };
 const { logger } = await load("matrix-js-sdk/lib/logger.js");
 logger.setLevel("silent");
+
+/** The name and the version of the library. */
+export const SDK = `matrix-js-sdk ${require("matrix-js-sdk/package.json").version}`;
+
+/** Starts a server that offers both APIs. */
+export const withServer = (settings, use) => withServerOf({ GATEHOUSE_AUTH_APIS: "both", ...settings }, use);
 
 /** Registers as Element Web does: sends all parameters with every request, and `auth` as `InteractiveAuth` builds it. */
 export class SignUp {

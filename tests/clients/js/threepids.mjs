@@ -2,7 +2,6 @@
 
 import assert from "node:assert/strict";
 
-import { withServer } from "../gatehouse-server.mjs";
 import {
   MESSAGE_SETTINGS,
   PHONE,
@@ -13,7 +12,7 @@ import {
   wrongCode,
 } from "../messages.mjs";
 import { test } from "../test-runner.mjs";
-import { AuthType, SignUp } from "./sign-up.mjs";
+import { AuthType, SignUp, withServer } from "./sign-up.mjs";
 
 const EMAIL = AuthType.Email;
 const MSISDN = AuthType.Msisdn;

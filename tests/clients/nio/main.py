@@ -11,9 +11,10 @@ import sys
 import tempfile
 import traceback
 from contextlib import asynccontextmanager
+from importlib.metadata import version
 from pathlib import Path
 
-from nio import AsyncClient, ErrorResponse, RegisterResponse, WhoamiError, WhoamiResponse
+from nio import AsyncClient, ErrorResponse, LogoutResponse, RegisterResponse, WhoamiError, WhoamiResponse
 from nio.responses import RegisterErrorResponse, RegisterInteractiveResponse
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -32,7 +33,7 @@ class GatehouseServer:
         self.log = tempfile.TemporaryFile("w+")
         self.process = subprocess.Popen(
             [BUILDS / "gatehouse-local", "--listen", "127.0.0.1:0"],
-            env={**inherited, "GATEHOUSE_ARGON2": "m=8,t=1,p=1", **settings},
+            env={**inherited, "GATEHOUSE_ARGON2": "m=8,t=1,p=1", "GATEHOUSE_AUTH_APIS": "both", **settings},
             stdout=subprocess.PIPE,
             stderr=self.log,
             text=True,
@@ -105,6 +106,29 @@ async def one_request(server):
         await assert_registered(account, "@alice:localhost", server)
         # matrix-nio logs itself in with the response.
         assert (nio.user_id, nio.access_token) == (account.user_id, account.access_token)
+
+
+def record_steps(*steps):
+    """Adds a row to the table at the end of `run`. The columns are the same as in steps.mjs."""
+    if path := os.environ.get("STEPS_FILE"):
+        with open(path, "a") as file:
+            print(f"matrix-nio {version('matrix-nio')}", "account API", *steps, sep="\t", file=file)
+
+
+@test("OUT-01 register creates an account, and logout ends its access token")
+async def logs_out(server):
+    signed_up = logged_out = "NO"
+    try:
+        async with client(server) as nio:
+            account = await nio.register("alice", PASSWORD)
+            await assert_registered(account, "@alice:localhost", server)
+            signed_up = "yes"
+            assert isinstance(await nio.logout(), LogoutResponse)
+        async with client(server, account.access_token) as nio:
+            assert_error(await nio.whoami(), "M_UNKNOWN_TOKEN", WhoamiError)
+        logged_out = "yes"
+    finally:
+        record_steps(signed_up, "not supported", logged_out)
 
 
 @test("REG-18 register keeps the device_id that the client sends")

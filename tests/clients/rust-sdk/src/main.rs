@@ -1,8 +1,14 @@
-//! matrix-rust-sdk, the client library of Element X, registers through its own API.
+//! matrix-rust-sdk, the client library of Element X, registers through its own API, by the account API and by the OAuth 2.0
+//! API.
 //!
 //! The environment variable `TARGET_DIR` is the target directory in which `gatehouse-local` was built.
 
-use std::process::{ExitCode, Stdio};
+mod oauth;
+mod pages;
+mod server;
+mod steps;
+
+use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail, ensure};
 use matrix_sdk::{
@@ -16,61 +22,17 @@ use matrix_sdk::{
         error::ErrorKind,
     },
 };
-use tokio::{
-    io::{AsyncBufReadExt, BufReader},
-    process::{Child, Command},
-};
+use server::GatehouseServer;
+use steps::Steps;
 
 const PASSWORD: &str = "correct horse battery staple";
-
-/// One `gatehouse-local` process on a free port, with empty tables. It is killed on drop.
-struct GatehouseServer {
-    url: String,
-    _process: Child,
-}
-
-impl GatehouseServer {
-    async fn start() -> Result<Self> {
-        let target_directory = std::env::var("TARGET_DIR").context("TARGET_DIR is not set")?;
-        let mut command = Command::new(format!("{target_directory}/debug/gatehouse-local"));
-        // The caller's own settings must not change what is tested.
-        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("GATEHOUSE_")) {
-            command.env_remove(name);
-        }
-        let mut process = command
-            .args(["--listen", "127.0.0.1:0"])
-            .env("GATEHOUSE_ARGON2", "m=8,t=1,p=1")
-            .env("RUST_LOG", "error")
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .context("gatehouse-local could not be started")?;
-        let stdout = process
-            .stdout
-            .take()
-            .context("gatehouse-local has no standard output")?;
-        let line = BufReader::new(stdout).lines().next_line().await?;
-        let line = line.context("gatehouse-local exited before it was ready")?;
-        let url = line
-            .split_whitespace()
-            .find(|word| word.starts_with("http://"))
-            .context("the first line of gatehouse-local contains no URL")?;
-        Ok(Self {
-            url: url.to_owned(),
-            _process: process,
-        })
-    }
-
-    async fn client(&self) -> Result<Client> {
-        Ok(Client::builder().homeserver_url(&self.url).build().await?)
-    }
-}
 
 fn request(name: &str) -> Request {
     let mut request = Request::new();
     request.username = Some(name.to_owned());
     request.password = Some(PASSWORD.to_owned());
     request.initial_device_display_name = Some("rust-sdk".to_owned());
+    request.refresh_token = true;
     request
 }
 
@@ -117,6 +79,25 @@ async fn registers_with_dummy() -> Result<()> {
     Ok(())
 }
 
+/// REFR-01: a registration, a refresh and a logout by the account API.
+async fn lives() -> Result<()> {
+    let server = GatehouseServer::start().await?;
+    let mut steps = Steps::new("account API");
+    let client = server.client().await?;
+    let account = register(&client, "alice").await?;
+    steps.signed_up = true;
+    client.matrix_auth().refresh_access_token().await?;
+    let tokens = client.session_tokens().context("no tokens")?;
+    ensure!(Some(&tokens.access_token) != account.access_token.as_ref());
+    ensure!(client.whoami().await?.device_id == account.device_id);
+    steps.refreshed = true;
+    client.matrix_auth().logout().await?;
+    let status = server.whoami_status(&tokens.access_token).await?;
+    ensure!(status == 401, "{status} after a logout");
+    steps.logged_out = true;
+    Ok(())
+}
+
 /// REG-11: a taken username is an error with `M_USER_IN_USE` and not a UIA challenge.
 async fn rejects_a_taken_username() -> Result<()> {
     let server = GatehouseServer::start().await?;
@@ -151,6 +132,23 @@ async fn main() -> ExitCode {
         (
             "REG-11 register a taken username",
             rejects_a_taken_username().await,
+        ),
+        (
+            "REFR-01 register, refresh and log out by the account API",
+            lives().await,
+        ),
+        (
+            "OA-85 sign up, refresh and log out by the OAuth 2.0 API",
+            oauth::lives().await,
+        ),
+        (
+            "OA-88 refresh an expired token, log out with an expired token",
+            oauth::refreshes_expired_tokens().await,
+        ),
+        ("OA-65 cancel a login, then log in", oauth::cancels().await),
+        (
+            "OA-46 finish a login with a wrong state, then with the right one",
+            oauth::compares_the_state().await,
         ),
     ];
     let mut failed = 0;
