@@ -25,7 +25,7 @@ const ORDER: [(&str, &str); 4] = [
     ),
     (
         "http",
-        "error http oauth_http pages oauth_pages callers credentials browser_login threepid_creds uia account_threepids account_changes devices registration request_token validation_pages lambda",
+        "error http oauth_http pages oauth_pages recipients callers credentials browser_login threepid_creds uia account_threepids account_changes devices registration request_token validation_pages lambda",
     ),
 ];
 

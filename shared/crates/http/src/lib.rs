@@ -22,6 +22,7 @@ pub mod lambda;
 pub mod oauth_http;
 pub mod oauth_pages;
 pub mod pages;
+pub mod recipients;
 pub mod registration;
 pub mod request_token;
 pub mod threepid_creds;
