@@ -11,8 +11,8 @@ pub use gatehouse_core::{
 };
 pub use gatehouse_http::{
     account_changes, account_threepids, callers, credentials, devices, error, http, lambda,
-    oauth_http, oauth_pages, pages, password_change, registration, request_token, threepid_creds,
-    uia, validation_pages,
+    oauth_http, oauth_pages, pages, password_change, recipients, registration, request_token,
+    threepid_creds, uia, validation_pages,
 };
 pub use gatehouse_model::opaque_debug;
 pub use gatehouse_model::{

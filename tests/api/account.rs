@@ -4,6 +4,7 @@
     reason = "a failed expectation must fail the test, in helper functions too"
 )]
 
+mod addresses;
 mod changes;
 mod devices;
 mod forms;

@@ -40,6 +40,13 @@ async fn oa_01_the_metadata_has_these_members_and_no_others() {
         "revocation_endpoint": "https://example.org/base/oauth2/revoke",
         "registration_endpoint": "https://example.org/base/oauth2/registration",
         "account_management_uri": "https://example.org/base/account",
+        "account_management_actions_supported": [
+            "org.matrix.profile",
+            "org.matrix.devices_list",
+            "org.matrix.device_view",
+            "org.matrix.device_delete",
+            "org.matrix.account_deactivate",
+        ],
         "response_types_supported": ["code"],
         "response_modes_supported": ["query", "fragment"],
         "device_authorization_endpoint": "https://example.org/base/oauth2/device",

@@ -25,7 +25,7 @@ const ORDER: [(&str, &str); 4] = [
     ),
     (
         "http",
-        "error http auth_apis oauth_http pages credentials oauth_pages callers threepid_creds uia account_threepids account_changes password_change devices registration request_token validation_pages lambda",
+        "error http auth_apis oauth_http pages credentials oauth_pages recipients callers threepid_creds uia account_threepids account_changes password_change devices registration request_token validation_pages lambda",
     ),
 ];
 

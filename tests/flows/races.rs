@@ -5,6 +5,7 @@
     reason = "a failed expectation must fail the test, in helper functions too"
 )]
 
+mod account_pages;
 mod account_threepids;
 mod concurrent_duplicates;
 mod device_grant;

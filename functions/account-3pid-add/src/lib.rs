@@ -9,7 +9,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use shared::{
-    account_threepids::{self, AccountOwner, AddRead, Added, ThreePidCreds, ThreePidError},
+    account_threepids::{
+        self, AccountOwner, AddRead, Added, OwnerAuthentication, ThreePidCreds, ThreePidError,
+    },
     accounts::{self, ChangeAccountError},
     app::App,
     error::{ErrorCode, MatrixError, Rejection},
@@ -162,9 +164,9 @@ impl FinalTransaction for Addition<'_> {
         attempt: FinalAttempt<'_>,
     ) -> Result<String, OperationError> {
         if let Some(before) = attempt.number.checked_sub(1) {
-            let (request, credentials) = (self.request, self.credentials);
-            let read =
-                account_threepids::reload(app, request, credentials, &self.read.owner, before);
+            let authentication = OwnerAuthentication::AccessToken(self.request);
+            let (credentials, owner) = (self.credentials, &self.read.owner);
+            let read = account_threepids::reload(app, authentication, credentials, owner, before);
             self.read = read.await.map_err(operation_error)?;
         }
         let verified = attempt.completion.result.password.as_ref();

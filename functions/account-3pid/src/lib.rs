@@ -11,7 +11,7 @@ use ::http::Method;
 use serde::Serialize;
 use serde_json::json;
 use shared::{
-    account_threepids::{self, AddRead, ThreePidCreds},
+    account_threepids::{self, AddRead, OwnerAuthentication, ThreePidCreds},
     accounts,
     app::App,
     callers,
@@ -82,7 +82,8 @@ async fn add(app: &App, request: &HttpRequest) -> Result<HttpResponse, Rejection
         validation: session?,
     };
     // ACC3-04, 3PID-49, 3PID-68
-    account_threepids::add(app, request, &credentials, read).await?;
+    let authentication = OwnerAuthentication::AccessToken(request);
+    account_threepids::add(app, authentication, &credentials, read, None).await?;
     Ok(HttpResponse::ok(&json!({})))
 }
 

@@ -5,6 +5,7 @@ mod account;
 mod addresses;
 mod devices;
 
+pub(crate) use addresses::credentials;
 use http::StatusCode;
 use shared::{
     app::App,
@@ -12,6 +13,7 @@ use shared::{
     ids::DeviceId,
     oauth::browser_sessions,
     oauth_pages::{Browser, Failure, FormStart, Submission},
+    threepids::Medium,
 };
 
 use crate::{
@@ -30,6 +32,12 @@ pub(crate) enum Act {
     SignOut,
     /// Sets a new password.
     Password,
+    /// Sends a message to a new e-mail address.
+    SendMail,
+    /// Sends a message to a new phone number.
+    SendText,
+    /// Adds a validated 3PID.
+    AddAddress,
     /// Removes a 3PID.
     RemoveAddress,
     /// Deactivates the account.
@@ -39,10 +47,13 @@ pub(crate) enum Act {
 }
 
 impl Act {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 9] = [
         Self::Rename,
         Self::SignOut,
         Self::Password,
+        Self::SendMail,
+        Self::SendText,
+        Self::AddAddress,
         Self::RemoveAddress,
         Self::Deactivate,
         Self::CrossSigning,
@@ -59,6 +70,9 @@ impl Act {
             Self::Rename => "rename",
             Self::SignOut => "sign-out",
             Self::Password => "password",
+            Self::SendMail => "email",
+            Self::SendText => "phone",
+            Self::AddAddress => "add",
             Self::RemoveAddress => "remove",
             Self::Deactivate => "deactivate",
             Self::CrossSigning => "cross-signing",
@@ -77,7 +91,8 @@ impl Act {
             Self::Rename => device().map_or(Page::Devices, Page::Device),
             Self::SignOut => device().map_or(Page::Devices, Page::SignOut),
             Self::Password => Page::Password,
-            Self::RemoveAddress => Page::Profile,
+            Self::AddAddress => Page::confirm(form).unwrap_or(Page::Profile),
+            Self::SendMail | Self::SendText | Self::RemoveAddress => Page::Profile,
             Self::Deactivate => Page::Deactivate,
             Self::CrossSigning => Page::CrossSigning,
         }
@@ -126,6 +141,9 @@ pub(crate) async fn submit(app: &App, request: &Request, act: Act) -> Result<Res
         (_, None) => Ok(visitor.password_page(app, &page)),
         (Act::SignOut, Some(set)) => devices::sign_out(&change, set).await,
         (Act::Password, Some(set)) => account::change_password(&change, set).await,
+        (Act::SendMail, Some(_)) => addresses::send(&change, Medium::Email).await,
+        (Act::SendText, Some(_)) => addresses::send(&change, Medium::Msisdn).await,
+        (Act::AddAddress, Some(set)) => addresses::add(&change, set).await,
         (Act::RemoveAddress, Some(_)) => addresses::remove(&change).await,
         (Act::Deactivate, Some(set)) => account::deactivate(&change, set).await,
         (Act::CrossSigning, Some(_)) => account::allow_cross_signing_reset(&change).await,

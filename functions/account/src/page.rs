@@ -1,11 +1,17 @@
 //! The pages, and the parameters of the URL that select one. A parameter only selects a page (OA-128).
 
-use shared::{config::Config, http::Query, ids::DeviceId, oauth::AccountAction, oauth_pages};
+use shared::{
+    config::Config, http::Query, ids::DeviceId, oauth::AccountAction, oauth_pages,
+    threepid_validation,
+};
 
 use crate::PATH;
 
 /// The value of `action` of the page for a new password. The specification has no action for it.
 const PASSWORD: &str = "password";
+
+/// The value of `action` of the page that confirms a new 3PID.
+const CONFIRM: &str = "confirm";
 
 /// A page.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +20,8 @@ pub(crate) enum Page {
     Start,
     /// The 3PIDs.
     Profile,
+    /// The form that confirms a new 3PID, with the ID of its validation session.
+    ConfirmAddress(String),
     /// The form for a new password.
     Password,
     /// The list of devices.
@@ -38,6 +46,9 @@ impl Page {
         if name == PASSWORD && config.password_changes {
             return Self::Password;
         }
+        if name == CONFIRM {
+            return Self::confirm(query).unwrap_or(Self::Start);
+        }
         let action = AccountAction::parse(name).filter(|action| action.is_possible(config));
         let device = query.get("device_id").and_then(DeviceId::parse);
         match (action, device) {
@@ -53,20 +64,32 @@ impl Page {
         }
     }
 
+    /// The form that confirms a new 3PID, for the validation session that a query or a form names.
+    pub(crate) fn confirm(query: &Query) -> Option<Self> {
+        let sid = query.get("sid")?;
+        threepid_validation::is_opaque_id(sid).then(|| Self::ConfirmAddress(sid.to_owned()))
+    }
+
     /// The query that selects the page.
     pub(crate) fn query(&self) -> String {
-        let (action, device) = match self {
+        let (action, parameter) = match self {
             Self::Start => return String::new(),
             Self::Password => (PASSWORD, None),
+            Self::ConfirmAddress(sid) => (CONFIRM, Some(("sid", sid.as_str()))),
             Self::Profile => (AccountAction::Profile.as_str(), None),
             Self::Devices => (AccountAction::DevicesList.as_str(), None),
-            Self::Device(id) => (AccountAction::DeviceView.as_str(), Some(id)),
-            Self::SignOut(id) => (AccountAction::DeviceDelete.as_str(), Some(id)),
+            Self::Device(id) => (
+                AccountAction::DeviceView.as_str(),
+                Some(("device_id", id.as_str())),
+            ),
+            Self::SignOut(id) => (
+                AccountAction::DeviceDelete.as_str(),
+                Some(("device_id", id.as_str())),
+            ),
             Self::Deactivate => (AccountAction::AccountDeactivate.as_str(), None),
             Self::CrossSigning => (AccountAction::CrossSigningReset.as_str(), None),
         };
-        let device = device.map(|id| ("device_id", id.as_str()));
-        let pairs: Vec<_> = [("action", action)].into_iter().chain(device).collect();
+        let pairs: Vec<_> = [("action", action)].into_iter().chain(parameter).collect();
         oauth_pages::query_of(&pairs)
     }
 
@@ -83,7 +106,11 @@ impl Page {
     pub(crate) const fn requires_password(&self) -> bool {
         match self {
             Self::Start | Self::Profile | Self::Devices | Self::Device(_) => false,
-            Self::Password | Self::SignOut(_) | Self::Deactivate | Self::CrossSigning => true,
+            Self::Password
+            | Self::ConfirmAddress(_)
+            | Self::SignOut(_)
+            | Self::Deactivate
+            | Self::CrossSigning => true,
         }
     }
 }

@@ -7,20 +7,23 @@ use shared::{
     app::App,
     devices, format_date,
     http::{Request, Response},
+    ids::Localpart,
     oauth::{self, AccountAction, Client, browser_sessions},
     oauth_pages::{Browser, Failure},
-    store::{DevicePage, ListedDevice, OwnThreePid, StoreError},
-    threepids::Medium,
+    recipients,
+    store::{DevicePage, ListedDevice, OwnThreePid, StoreError, ValidationRow},
+    threepid_validation::ValidationState,
+    threepids::{Medium, ThreePid},
 };
 
 use crate::{
     LOGOUT, PATH,
-    acts::Act,
+    acts::{self, Act},
     login,
     page::Page,
     views::{
-        Address, AppView, ConfirmPage, DevicePage as OneDevicePage, DeviceView, DevicesPage, Link,
-        PasswordPage, ProfilePage, StartPage,
+        Address, AppView, ConfirmAddressPage, ConfirmPage, DevicePage as OneDevicePage, DeviceView,
+        DevicesPage, Link, PasswordPage, ProfilePage, StartPage,
     },
     visitor::Visitor,
 };
@@ -31,14 +34,11 @@ enum Rows {
     Devices((Vec<ListedDevice>, Option<DevicePage>)),
     Device(Option<ListedDevice>),
     Addresses(Vec<OwnThreePid>),
+    Validation(Option<ValidationRow>),
 }
 
 impl Rows {
-    async fn read(
-        app: &App,
-        user: &shared::ids::Localpart,
-        page: &Page,
-    ) -> Result<Self, StoreError> {
+    async fn read(app: &App, user: &Localpart, page: &Page) -> Result<Self, StoreError> {
         let store = &app.store;
         Ok(match page {
             Page::Devices => Self::Devices(store.devices_page(user, None).await?),
@@ -46,6 +46,9 @@ impl Rows {
                 Self::Device(store.find_device(user, id).await?)
             }
             Page::Profile => Self::Addresses(store.addresses_of(user).await?),
+            Page::ConfirmAddress(sid) => {
+                Self::Validation(acts::credentials(app, user, sid).find(app).await?)
+            }
             Page::Start | Page::Password | Page::Deactivate | Page::CrossSigning => Self::Nothing,
         })
     }
@@ -99,6 +102,9 @@ async fn page_of(
             }
         }
         (Page::Profile, Rows::Addresses(own)) => Ok(profile(app, visitor, own)),
+        (Page::ConfirmAddress(_), Rows::Validation(Some(validation))) => {
+            Ok(confirm_address(app, visitor, &validation, None))
+        }
         (Page::Password, _) => Ok(password(app, visitor, StatusCode::OK, None)),
         (Page::Deactivate, _) => Ok(deactivate(app, visitor)),
         (Page::CrossSigning, _) => Ok(cross_signing(app, visitor)),
@@ -222,10 +228,7 @@ fn profile(app: &App, visitor: &Visitor, own: Vec<OwnThreePid>) -> Response {
     let address = |own: OwnThreePid| {
         let threepid = own.threepid;
         Address {
-            text: match threepid.medium {
-                Medium::Email => threepid.address.clone(),
-                Medium::Msisdn => format!("+{}", threepid.address),
-            },
+            text: text_of(&threepid),
             medium: threepid.medium.to_string(),
             address: threepid.address,
             added: format_date::utc(own.added),
@@ -234,14 +237,55 @@ fn profile(app: &App, visitor: &Visitor, own: Vec<OwnThreePid>) -> Response {
                 .then(|| Act::RemoveAddress.form(app, browser)),
         }
     };
+    let offered = |medium, act: Act| {
+        let is_offered = config.threepid_changes && recipients::sends(config, medium);
+        is_offered.then(|| act.form(app, browser))
+    };
     let page = ProfilePage {
         server: config.server_name.as_str(),
         user_id: visitor.user_id(app),
         password: config.password_changes.then(|| Page::Password.url(config)),
         addresses: own.into_iter().map(address).collect(),
+        mail: offered(Medium::Email, Act::SendMail),
+        text: offered(Medium::Msisdn, Act::SendText),
+        countries: config
+            .sms
+            .iter()
+            .flat_map(|sms| sms.countries.iter().map(String::as_str))
+            .collect(),
         start: Page::Start.url(config),
     };
     browser.page(app, StatusCode::OK, &page)
+}
+
+/// The form that confirms a new 3PID, with the reason why it was not added yet.
+pub(crate) fn confirm_address(
+    app: &App,
+    visitor: &Visitor,
+    validation: &ValidationRow,
+    error: Option<&str>,
+) -> Response {
+    let threepid = &validation.threepid;
+    let is_pending = validation.state == ValidationState::Pending;
+    let page = ConfirmAddressPage {
+        server: app.config.server_name.as_str(),
+        error,
+        address: text_of(threepid),
+        medium: is_pending.then_some(threepid.medium),
+        sid: &validation.sid,
+        form: Act::AddAddress.form(app, &visitor.browser),
+        profile: Page::Profile.url(&app.config),
+    };
+    let status = error.map_or(StatusCode::OK, |_| StatusCode::BAD_REQUEST);
+    visitor.browser.page(app, status, &page)
+}
+
+/// A 3PID as a page shows it.
+fn text_of(threepid: &ThreePid) -> String {
+    match threepid.medium {
+        Medium::Email => threepid.address.clone(),
+        Medium::Msisdn => format!("+{}", threepid.address),
+    }
 }
 
 /// The form for a new password, with the reason why the last one was not accepted.

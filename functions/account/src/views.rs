@@ -1,7 +1,7 @@
 //! The content of the pages.
 
 use askama::Template;
-use shared::{config::Config, oauth_pages::FormStart};
+use shared::{config::Config, oauth_pages::FormStart, threepids::Medium};
 
 use crate::page::Page;
 
@@ -95,7 +95,25 @@ pub(crate) struct ProfilePage<'a> {
     pub(crate) user_id: String,
     pub(crate) password: Option<String>,
     pub(crate) addresses: Vec<Address>,
+    /// The form for a new e-mail address.
+    pub(crate) mail: Option<FormStart>,
+    /// The form for a new phone number.
+    pub(crate) text: Option<FormStart>,
+    pub(crate) countries: Vec<&'a str>,
     pub(crate) start: String,
+}
+
+#[derive(Template)]
+#[template(path = "confirm_address.html")]
+pub(crate) struct ConfirmAddressPage<'a> {
+    pub(crate) server: &'a str,
+    pub(crate) error: Option<&'a str>,
+    pub(crate) address: String,
+    /// The medium of an address that is not validated yet.
+    pub(crate) medium: Option<Medium>,
+    pub(crate) sid: &'a str,
+    pub(crate) form: FormStart,
+    pub(crate) profile: String,
 }
 
 #[derive(Template)]

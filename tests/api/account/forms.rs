@@ -19,6 +19,7 @@ async fn forms(browser: &mut Browser<'_>, device: &str) -> Vec<Form> {
         (device_action("device_view", device), "/account/rename"),
         (device_action("device_delete", device), "/account/sign-out"),
         (action("profile"), "/account/remove"),
+        (action("profile"), "/account/email"),
         (action("cross_signing_reset"), "/account/cross-signing"),
         ("/account?action=password".to_owned(), "/account/password"),
         (action("account_deactivate"), "/account/deactivate"),
@@ -27,6 +28,7 @@ async fn forms(browser: &mut Browser<'_>, device: &str) -> Vec<Form> {
         let form = browser.get(&path).await.expect(200).form(form);
         let values = [
             ("name", "renamed"),
+            ("email", "new@example.org"),
             ("password", "walnut 3 harbour comet"),
             ("password_again", "walnut 3 harbour comet"),
         ];

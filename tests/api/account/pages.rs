@@ -9,7 +9,7 @@ use crate::{
     api::support::homeserver::HOMESERVER,
     flows::support::{
         account_helpers::{log_in, sign_up},
-        oauth_pages::{Browser, OAUTH, Page, action, device_action},
+        oauth_pages::{Authorization, Browser, OAUTH, Page, action, device_action},
     },
 };
 
@@ -220,6 +220,26 @@ async fn oa_128_a_page_asks_for_an_old_password_again() {
     assert_title(&page, "Sign out a device");
     let page = browser.get(&asking[0]).await;
     assert_title(&page, "New password for @alice:localhost");
+}
+
+/// OA-128: a sign-up by page counts as the entry of the password.
+#[tokio::test]
+async fn oa_128_a_new_user_has_a_recent_password() {
+    let server = TestServer::with(&[OAUTH]).await;
+    let mut browser = Browser::new(&server);
+    let authorization = Authorization::native(&server).with("prompt", "create");
+    let form = browser.open(&authorization).await.form("/sign-up");
+    let values = [
+        ("username", "alice"),
+        ("password", PASSWORD),
+        ("password_again", PASSWORD),
+    ];
+    browser.submit(&form, &values).await.form("/consent");
+    let page = browser.get("/account?action=password").await;
+    assert_title(&page, "New password for @alice:localhost");
+    server.advance(Duration::from_mins(5));
+    let page = browser.get("/account?action=password").await;
+    page.form("/account/login");
 }
 
 /// OA-55: the login and the logout change the cookie. OA-58: every wrong attempt gets the same page.

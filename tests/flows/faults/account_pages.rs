@@ -13,7 +13,7 @@ use crate::flows::{
     support::{
         account_helpers::{ADDRESSES, Device, OTHER_PASSWORD, sign_up, sign_up_with, try_login},
         oauth_pages::{Browser, Form, OAUTH, action, device_action},
-        threepid_helpers::{EMAIL, claims},
+        threepid_helpers::{EMAIL, claims, confirm, link_to},
     },
 };
 
@@ -28,6 +28,8 @@ enum Scenario {
     SignOut,
     Password,
     RemoveAddress,
+    SendMail,
+    AddAddress,
     Deactivate,
 }
 
@@ -49,15 +51,24 @@ async fn prepare<'a>(
         Scenario::SignOut => (device_action("device_delete", &device.id), "/sign-out"),
         Scenario::Password => ("/account?action=password".to_owned(), "/password"),
         Scenario::RemoveAddress => (action("profile"), "/remove"),
+        Scenario::SendMail | Scenario::AddAddress => (action("profile"), "/email"),
         Scenario::Deactivate => (action("account_deactivate"), "/deactivate"),
     };
     let page = browser.log_in_at(&path, user, PASSWORD).await.expect(200);
+    let address = format!("new-{user}@example.org");
     let values = [
+        ("email", address.as_str()),
         ("name", "renamed"),
         ("password", OTHER_PASSWORD),
         ("password_again", OTHER_PASSWORD),
     ];
-    (browser, page.form(form).with(&values))
+    let mut form = page.form(form).with(&values);
+    if scenario == Scenario::AddAddress {
+        form = browser.submit(&form, &[]).await.form("/account/add");
+        server.deliver().await;
+        confirm(server, &link_to(server, &address)).await;
+    }
+    (browser, form)
 }
 
 /// Asserts that the change has taken effect completely.
@@ -76,6 +87,13 @@ async fn assert_done(server: &TestServer, scenario: Scenario, user: &str, device
         }
         Scenario::RemoveAddress => {
             assert!(!claims(server).values().any(|owner| owner.contains(user)));
+        }
+        Scenario::SendMail => {
+            server.deliver().await;
+            link_to(server, &format!("new-{user}@example.org"));
+        }
+        Scenario::AddAddress => {
+            assert!(claims(server).values().any(|owner| owner.contains(user)));
         }
         Scenario::Deactivate => {
             assert!(!device.is_valid(server).await);
@@ -163,6 +181,14 @@ async fn oa_129_a_new_password_survives_any_fault() {
 async fn oa_129_a_removal_of_an_address_survives_any_fault() {
     run_with_faults(Scenario::RemoveAddress, &FAULT_KINDS, 1).await;
     run_with_faults(Scenario::RemoveAddress, &PERSISTENT, 8).await;
+}
+
+#[tokio::test]
+async fn oa_129_a_new_address_survives_any_fault() {
+    for scenario in [Scenario::SendMail, Scenario::AddAddress] {
+        run_with_faults(scenario, &FAULT_KINDS, 1).await;
+    }
+    run_with_faults(Scenario::AddAddress, &PERSISTENT, 8).await;
 }
 
 #[tokio::test]

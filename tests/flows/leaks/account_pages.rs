@@ -58,6 +58,7 @@ async fn oa_157_no_secret_of_an_account_page_leaks() {
         ),
         (device_action("device_delete", &alice.id), "/sign-out", &[]),
         (action("profile"), "/remove", &[]),
+        (action("profile"), "/email", &[("email", ADDRESS)]),
         (
             "/account?action=password".to_owned(),
             "/password",

@@ -11,7 +11,7 @@ use crate::flows::support::{
     homeserver::{Homeserver, Misbehaviour},
     oauth_pages::{Browser, DEVICE, OAUTH, action, device_action},
     oauth_tokens::OAuthServer,
-    threepid_helpers::{ALICE, EMAIL},
+    threepid_helpers::{ALICE, EMAIL, NUMBER, code_to},
 };
 
 /// Opens the page of a change and submits its form.
@@ -54,6 +54,15 @@ pub(super) async fn scenario() -> BTreeSet<Use> {
     let profile = action("profile");
     browser.log_in_at(&profile, ALICE, PASSWORD).await;
     change(&mut browser, &profile, "/remove", &[]).await;
+    let form = browser.get(&profile).await.form("/phone");
+    let number = [("country", "GB"), ("phone_number", NUMBER.0)];
+    let form = browser.submit(&form, &number).await.form("/account/add");
+    server.deliver().await;
+    let code = code_to(server, NUMBER.1);
+    for (code, status) in [("0", 400), (code.as_str(), 200)] {
+        let page = browser.submit(&form, &[("code", code)]).await;
+        page.expect(status);
+    }
     let start = browser.get("/account").await.form("/logout");
     browser.submit(&start, &[]).await.expect(200);
     changes(server, "alice", DEVICE).await;

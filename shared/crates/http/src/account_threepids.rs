@@ -128,7 +128,7 @@ fn owner_of(caller: &Caller) -> Result<AccountOwner, MatrixError> {
     })
 }
 
-/// The authentication of a request that removes a 3PID.
+/// The authentication of a request that adds or removes a 3PID.
 #[derive(Debug, Clone, Copy)]
 pub enum OwnerAuthentication<'a> {
     /// The access token of this request.
@@ -184,38 +184,37 @@ async fn try_remove(
             Err(RemoveThreePidError::Store(error)) => return Err(error.into()),
             Err(RemoveThreePidError::AccountChanged) => app.store.wait(attempt).await,
         }
-        owner = match authentication {
-            OwnerAuthentication::AccessToken(request) => reload_owner(app, request, &owner).await?,
-            OwnerAuthentication::BrowserSession => reload_account(app, owner).await?,
-        };
+        owner = authentication.reload_owner(app, &owner).await?;
     }
     Err(StoreError::Contended.into())
 }
 
-/// Reads the account of a browser session again. Fails if the session has ended in the meantime.
-async fn reload_account(app: &App, before: AccountOwner) -> Result<AccountOwner, ThreePidError> {
-    let account = app.store.find_account(&before.localpart).await?;
-    let is_valid = |account: &AccountRow| {
-        account.epoch == before.account.epoch && account.status != AccountStatus::Locked
-    };
-    let account = account.filter(is_valid).ok_or(StoreError::Contended)?;
-    Ok(AccountOwner { account, ..before })
-}
-
-/// Reads the account again. Fails if its token epoch has changed, for example by a password change. The access token
-/// may still be valid, but the authentication of the request is not, so the client must send the request again.
-async fn reload_owner(
-    app: &App,
-    request: &Request,
-    before: &AccountOwner,
-) -> Result<AccountOwner, ThreePidError> {
-    let owner = load_owner_again(app, request)
-        .await
-        .map_err(ThreePidError::Caller)?;
-    if owner.account.epoch != before.account.epoch {
-        return Err(StoreError::Contended.into());
+impl OwnerAuthentication<'_> {
+    /// Reads the account again. Fails if its token epoch has changed, for example by a password change. The access token
+    /// may still be valid, but the authentication of the request is not, so the client must send the request again.
+    async fn reload_owner(
+        self,
+        app: &App,
+        before: &AccountOwner,
+    ) -> Result<AccountOwner, ThreePidError> {
+        let owner = match self {
+            Self::AccessToken(request) => load_owner_again(app, request)
+                .await
+                .map_err(ThreePidError::Caller)?,
+            Self::BrowserSession => {
+                let account = app.store.find_account(&before.localpart).await?;
+                let account = account.filter(|account| account.status != AccountStatus::Locked);
+                AccountOwner {
+                    account: account.ok_or(StoreError::Contended)?,
+                    localpart: before.localpart.clone(),
+                }
+            }
+        };
+        if owner.account.epoch != before.account.epoch {
+            return Err(StoreError::Contended.into());
+        }
+        Ok(owner)
     }
-    Ok(owner)
 }
 
 fn addresses(own: Vec<OwnThreePid>) -> Vec<ThreePid> {

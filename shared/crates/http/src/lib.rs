@@ -23,6 +23,7 @@ pub mod oauth_http;
 pub mod oauth_pages;
 pub mod pages;
 pub mod password_change;
+pub mod recipients;
 pub mod registration;
 pub mod request_token;
 pub mod threepid_creds;

@@ -1,12 +1,11 @@
 //! The addition of a validated 3PID to an account.
 
-use super::{AccountOwner, TRIES, ThreePidCreds, ThreePidError, addresses, reload_owner};
+use super::{AccountOwner, OwnerAuthentication, TRIES, ThreePidCreds, ThreePidError, addresses};
 use crate::{
     accounts::{AddThreePidError, MAX_THREEPIDS, NewThreePid},
     app::App,
     clock::Timestamp,
     homeserver::{self, Change},
-    http::Request,
     limits::{self, Limit},
     outbox::Notice,
     security_notifications,
@@ -72,19 +71,21 @@ pub enum Added {
     Conflict,
 }
 
-/// Adds the 3PID of a validation session to an account and marks the session as spent.
+/// Adds the 3PID of a validation session to an account and marks the session as spent. `verified_password` is the time of
+/// the last change of the password that authenticated the request.
 pub async fn add(
     app: &App,
-    request: &Request,
+    authentication: OwnerAuthentication<'_>,
     credentials: &ThreePidCreds,
     read: AddRead,
+    verified_password: Option<Timestamp>,
 ) -> Result<(), ThreePidError> {
     let AccountOwner { localpart, account } = read.owner.clone();
     let added = retry_on_conflict(TRIES, read, |read, attempt| async move {
-        Ok(match try_add(app, &read, None, None).await? {
+        Ok(match try_add(app, &read, verified_password, None).await? {
             Added::Done => Attempt::Done(()),
             Added::Conflict => {
-                let again = reload(app, request, credentials, &read.owner, attempt);
+                let again = reload(app, authentication, credentials, &read.owner, attempt);
                 Attempt::Retry(again.await?)
             }
         })
@@ -102,13 +103,13 @@ pub async fn add(
 /// Reads the rows that an addition depends on again, after a conflict in attempt number `attempt`.
 pub async fn reload(
     app: &App,
-    request: &Request,
+    authentication: OwnerAuthentication<'_>,
     credentials: &ThreePidCreds,
     before: &AccountOwner,
     attempt: u32,
 ) -> Result<AddRead, ThreePidError> {
     app.store.wait(attempt).await;
-    let owner = reload_owner(app, request, before).await?;
+    let owner = authentication.reload_owner(app, before).await?;
     let validation = credentials.find(app).await?;
     Ok(AddRead { owner, validation })
 }

@@ -13,10 +13,11 @@ use crate::{
     config::Config,
     error::{ErrorCode, MatrixError},
     http::{ClientNetwork, Query},
+    recipients::{self, Recipient},
     secrets::{KeyPurpose, Secret, fields},
     store::StoreError,
     threepid_validation::{self, SubmittedToken, ValidationRequest, ValidationState},
-    threepids::{self, Medium, PhoneError},
+    threepids::Medium,
     uia::{
         OpenSession, SessionState,
         stage_page::{Field, Form},
@@ -197,7 +198,10 @@ async fn send(
     let Some(purpose) = purpose(&session.state.scope) else {
         return Ok(());
     };
-    if !sends(&app.config, stage) {
+    let Some(medium) = stage.medium() else {
+        return Ok(());
+    };
+    if !recipients::sends(&app.config, medium) {
         return Err(MatrixError::new(
             ErrorCode::ThreePidMediumNotSupported,
             "This server sends no such messages. Go back to your app, which can use an identity server",
@@ -213,12 +217,11 @@ async fn send(
         || page_secret(app, session, stage),
         |page| page.client_secret,
     );
-    let (to, country, shown) = recipient(app, stage, form)?;
-    threepids::check_allowed(&app.config, &to)?;
+    let to = Recipient::parse(app, medium, form)?;
     let request = ValidationRequest {
         purpose,
-        to: &to,
-        country: country.as_deref(),
+        to: &to.threepid,
+        country: to.country.as_deref(),
         client_secret: &client_secret,
         send_attempt,
         next_link: None,
@@ -229,7 +232,7 @@ async fn send(
         page: Some(PageState {
             client_secret,
             send_attempt,
-            to: shown,
+            to: to.shown,
         }),
         asks_again: false,
         delegated: None,
@@ -248,67 +251,4 @@ fn page_secret(app: &App, session: &OpenSession, stage: StageType) -> Secret {
     // another write unit.
     let end = hash.len().saturating_sub(SECRET_CHARS);
     Secret::new(hash.get(end..).unwrap_or(&hash).to_owned())
-}
-
-/// Whether this server sends messages of the stage's medium. Otherwise only an identity server can send them.
-fn sends(config: &Config, stage: StageType) -> bool {
-    match stage.medium() {
-        Some(Medium::Email) => config.mail.is_some(),
-        Some(Medium::Msisdn) => config.sms.is_some(),
-        None => false,
-    }
-}
-
-/// The recipient in the form: the canonical 3PID, the country of a phone number, and the text that
-/// the page shows.
-fn recipient(
-    app: &App,
-    stage: StageType,
-    form: &Query,
-) -> Result<(threepids::ThreePid, Option<String>, String), MatrixError> {
-    let field = |name: &str| threepids::trim(form.get(name).unwrap_or_default()).to_owned();
-    if let (Some(Medium::Msisdn), Some(sms)) = (stage.medium(), &app.config.sms) {
-        let phone = threepids::parse_phone(sms, &field("country"), &field("phone_number"))
-            .map_err(phone_error)?;
-        let shown = masked_number(&phone.readable);
-        return Ok((phone.threepid, Some(phone.country), shown));
-    }
-    let email = threepids::parse_email(&field("email")).ok_or_else(|| {
-        MatrixError::new(
-            ErrorCode::InvalidParam,
-            "This is not an e-mail address that this server can send to",
-        )
-    })?;
-    let shown = masked_mailbox(&email.address);
-    Ok((email, None, shown))
-}
-
-/// The error in the words of the page, which does not show the names of the members.
-fn phone_error(error: PhoneError) -> MatrixError {
-    let message = match error {
-        PhoneError::Country => "Choose the country of the phone number",
-        PhoneError::Number => {
-            "This is not a phone number of the chosen country. Check the country and the digits"
-        }
-        PhoneError::Unserved => {
-            "This server does not send text messages to this number. Enter another phone number"
-        }
-    };
-    MatrixError {
-        message: message.into(),
-        ..error.into()
-    }
-}
-
-/// The end of the number, which the user recognises. The number is masked, because others may read the page's URL.
-fn masked_number(readable: &str) -> String {
-    let shown = readable.chars().count().saturating_sub(3);
-    let ending: String = readable.chars().skip(shown).collect();
-    format!("the number that ends in {ending}")
-}
-
-fn masked_mailbox(address: &str) -> String {
-    let (local, domain) = address.split_once('@').unwrap_or_default();
-    let first: String = local.chars().take(1).collect();
-    format!("{first}\u{2026}@{domain}")
 }
