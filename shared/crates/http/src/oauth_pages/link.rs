@@ -31,14 +31,14 @@ pub fn login_page(
     failure: Option<&login::Failure<'_>>,
 ) -> Response {
     let sealed = context.seal(app, browser.cookie());
-    let content = login::Content {
+    let page = login::PageContent {
         text: "Continue only if you have just started to sign in on another device.",
         form: browser.form(app, LOGIN_PATH, &sealed),
         user: "",
         notice: None,
         sign_up: None,
     };
-    login::form_page(app, browser, content, failure)
+    login::form_page(app, browser, page, failure)
 }
 
 #[derive(Template)]

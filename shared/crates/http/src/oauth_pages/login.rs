@@ -56,7 +56,7 @@ impl<'a> Failure<'a> {
 
 /// The content of a login page.
 #[derive(Debug)]
-pub(super) struct Content<'a> {
+pub(super) struct PageContent<'a> {
     /// The reason to log in.
     pub(super) text: &'a str,
     /// The form.
@@ -79,21 +79,21 @@ pub fn page(
     let sign_up = sign_up_link(&app.config, &sealed);
     // OA-42
     let is_closed = request.prompt == Prompt::Create && sign_up.is_none();
-    let content = Content {
+    let page = PageContent {
         text: "Continue only if you have just opened this page from your app.",
         form: browser.form(app, PATH, &sealed),
         user: request.login_hint.as_deref().unwrap_or_default(),
         notice: is_closed.then_some(super::REGISTRATION_CLOSED),
         sign_up,
     };
-    form_page(app, browser, content, failure)
+    form_page(app, browser, page, failure)
 }
 
 /// A login page with this content.
 pub(super) fn form_page(
     app: &App,
     browser: &Browser,
-    content: Content<'_>,
+    content: PageContent<'_>,
     failure: Option<&Failure<'_>>,
 ) -> Response {
     let page = LoginPage {
