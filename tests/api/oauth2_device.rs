@@ -37,7 +37,7 @@ async fn oa_112_a_client_without_the_grant_is_unauthorized() {
     let reply = send(server, DEVICE_PATH, &request).await;
     assert_error(&reply, 400, "unauthorized_client");
     let poll = changed(&device.form(), "client_id", &other);
-    for code in [device.device_code.as_str(), "x"] {
+    for code in [device.secret_code.as_str(), "x"] {
         let reply = send(server, TOKEN, &changed(&poll, "device_code", code)).await;
         assert_error(&reply, 400, "unauthorized_client");
     }

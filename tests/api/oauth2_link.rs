@@ -25,7 +25,7 @@ const FORMS: [&str; 3] = ["/link/login", "/link/consent", "/link/logout"];
 fn message(page: &Page) -> String {
     let found = page.text.split_once("role=\"alert\">");
     let (_, text) = found.unwrap_or_else(|| panic!("{}", page.text));
-    text.split("</p>").next().unwrap().to_owned()
+    text.split("</p>").next().unwrap_or_default().to_owned()
 }
 
 /// OA-70: neither the URL with the code nor the URL of a form changes anything.

@@ -17,6 +17,11 @@ use shared::{
 };
 use test_support::{Log, PASSWORD, TestServer};
 
+use crate::flows::support::{
+    device_grant::{GrantServer, element},
+    oauth_pages::{Browser, OAUTH},
+};
+
 const OLD: &str = "MarkerOldRoot0123456789abcdefghijklmnopqrstuvwxyz0123456789ABCDE";
 const NEW: &str = "MarkerNewRoot0123456789abcdefghijklmnopqrstuvwxyz0123456789ABCDE";
 const PEPPERS: [&str; 2] = ["marker pepper, the first", "marker pepper, the second"];
@@ -171,6 +176,37 @@ async fn replacing_the_root_key_in_two_steps_breaks_no_session() {
         let auth = json!({ "auth": { "type": "m.login.dummy", "session": session } });
         let answer = server.register(&auth).await.ok();
         assert_eq!(answer["user_id"], format!("@alice{begins}:localhost"));
+    }
+}
+
+/// OA-113: a device gets its codes before a step, the user enters the code after it, and the client has lost the response to
+/// a poll.
+#[tokio::test]
+async fn replacing_the_root_key_breaks_no_device_grant() {
+    let directory = tempfile::tempdir().unwrap();
+    let steps = [
+        [("GATEHOUSE_SECRET", OLD), ("GATEHOUSE_SECRET_NEXT", NEW)],
+        [
+            ("GATEHOUSE_SECRET", NEW),
+            ("GATEHOUSE_SECRET_PREVIOUS", OLD),
+        ],
+    ];
+    let start = async |step: usize| {
+        let settings = [&[OAUTH], &steps[step][..]].concat();
+        let server = TestServer::in_directory(&settings, directory.path()).await;
+        GrantServer::of(server)
+    };
+    start(0).await.server.sign_up("alice").await;
+    for (before, after) in [(0, 1), (1, 0)] {
+        let device = start(before).await.device().await;
+        let grant = start(after).await;
+        let mut browser = Browser::new(&grant.server);
+        let consent = device.consent(&mut browser, "alice").await.expect(200);
+        assert_eq!(element(&consent, "network"), "127.0.0.1");
+        browser.decide(&consent, "allow").await.expect(200);
+        let tokens = grant.poll(&device).await.ok();
+        drop(grant);
+        assert_eq!(start(before).await.poll(&device).await.ok(), tokens);
     }
 }
 

@@ -41,7 +41,7 @@ async fn oa_157_no_secret_of_a_device_grant_leaks() {
         let codes = send(&server, DEVICE_PATH, &request).await.ok();
         let device = Device::new(&client, &codes);
         let plain = device.user_code.replace('-', "");
-        let secrets = [&device.device_code, &device.user_code, &plain];
+        let secrets = [&device.secret_code, &device.user_code, &plain];
         detector.secrets.extend(secrets.map(String::clone));
         detector.search();
         let mut seen = |page: &Page, browser: &Browser<'_>| {

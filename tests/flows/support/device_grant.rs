@@ -97,7 +97,7 @@ impl GrantServer {
     /// The row of a device code.
     #[track_caller]
     pub(crate) fn row(&self, device: &Device) -> Value {
-        let hash = shared::secrets::sha256_base64(device.device_code.as_bytes());
+        let hash = shared::secrets::sha256_base64(device.secret_code.as_bytes());
         let rows = self.server.local.dynamodb().table("OAuth").unwrap();
         let key = format!("DEVICECODE#{hash}");
         let mut rows = rows.into_iter();
@@ -113,7 +113,7 @@ impl GrantServer {
 /// A device with its codes.
 #[derive(Debug, Clone)]
 pub(crate) struct Device {
-    pub(crate) device_code: String,
+    pub(crate) secret_code: String,
     pub(crate) user_code: String,
     client: String,
 }
@@ -122,7 +122,7 @@ impl Device {
     pub(crate) fn new(client: &str, codes: &Value) -> Self {
         let member = |name: &str| codes[name].as_str().unwrap().to_owned();
         Self {
-            device_code: member("device_code"),
+            secret_code: member("device_code"),
             user_code: member("user_code"),
             client: client.to_owned(),
         }
@@ -133,7 +133,7 @@ impl Device {
         form(&[
             ("grant_type", GRANT),
             ("client_id", &self.client),
-            ("device_code", &self.device_code),
+            ("device_code", &self.secret_code),
         ])
     }
 

@@ -64,10 +64,9 @@ pub async fn look_up(
     network: ClientNetwork,
     code: Option<&UserCode>,
 ) -> Result<(BrowserSession, LinkedDevice), LookUpError> {
-    let user = &session.localpart;
     let charges = [
         (Limit::UserCodeFromNetwork, network.widest().to_string()),
-        (Limit::UserCode, user.as_str().to_owned()),
+        (Limit::UserCode, session.localpart.as_str().to_owned()),
     ];
     limits::consume_in_order(app, &charges).await?;
     let (valid, found) = tokio::join!(
