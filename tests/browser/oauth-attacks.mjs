@@ -134,10 +134,16 @@ test("OA-45 hostile parameters, names and hints are inert", () =>
     const app = await App.register(server);
     const page = await user.context.newPage();
     for (const text of HOSTILE) {
-      for (const name of ["login_hint", "state", "prompt", "client_id", "redirect_uri", "scope", text]) {
-        const response = await page.goto(app.authorizationUrl({ [name]: text }));
+      const hostile = (...names) => Object.fromEntries(names.map((name) => [name, text]));
+      for (const parameters of [
+        hostile("login_hint", "prompt", text),
+        hostile("scope", "state"),
+        hostile("client_id"),
+        hostile("redirect_uri"),
+      ]) {
+        const response = await page.goto(app.authorizationUrl(parameters));
         await assertInert(page, response, response.status());
-        assert.ok([200, 400].includes(response.status()), `${name}: ${response.status()}`);
+        assert.ok([200, 400].includes(response.status()), `${response.status()}`);
       }
       await page.goto(app.authorizationUrl());
       await logIn(page, text.slice(0, 1000));
