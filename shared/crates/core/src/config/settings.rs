@@ -180,7 +180,7 @@ pub const SETTINGS: &[Setting] = &[
     ),
     row(
         "GATEHOUSE_AUTH_APIS",
-        Some("legacy"),
+        Some("both"),
         "The authentication APIs that clients can use. `legacy`: login and registration of the account API. `both`: also the OAuth 2.0 API, over the same accounts. `oauth`: only the OAuth 2.0 API. A change ends no session.",
     ),
     row(
