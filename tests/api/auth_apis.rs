@@ -46,10 +46,9 @@ fn is_unknown(reply: &Reply) -> bool {
 
 /// Whether the endpoint exists in the mode.
 fn exists(mode: &str, method: &str, path: &str) -> bool {
-    let is_page = path == "/account"
-        || path.contains("auth_metadata")
-        || path.starts_with("/.well-known/openid");
-    if is_page || path.starts_with("/oauth2/") {
+    let is_page = path.contains("auth_metadata") || path.starts_with("/.well-known/openid");
+    let pages = ["/account", "/link", "/oauth2/"];
+    if is_page || pages.iter().any(|start| path.starts_with(start)) {
         // Without a homeserver there is no introspection.
         return mode != "legacy" && path != "/oauth2/introspect";
     }

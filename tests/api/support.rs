@@ -216,6 +216,7 @@ fn the_endpoints_are_the_routes_of_the_template() {
             let path = route.path.replace("{type}", "m.login.terms");
             let path = path.replace("{medium}", "email");
             let path = path.replace("{deviceId}", "DEVICE");
+            let path = path.replace("{action}", "logout");
             let methods = route.methods.keys().map(String::as_str);
             let own = methods.filter(|method| !["ANY", "OPTIONS"].contains(method));
             own.map(move |method| (path.clone(), method))

@@ -180,7 +180,7 @@ fn settings_for_some_functions_are_read_only_by_their_code() {
         ),
         (
             "config.reset_phone_age",
-            &["functions/account-password/src/reset.rs"],
+            &["shared/crates/http/src/password_change/reset.rs"],
         ),
         (
             "config.well_known",
