@@ -230,7 +230,7 @@ fn profile(app: &App, visitor: &Visitor, own: Vec<OwnThreePid>) -> Response {
         Address {
             text: text_of(&threepid),
             medium: threepid.medium.to_string(),
-            address: threepid.address,
+            value: threepid.address,
             added: format_date::utc(own.added),
             form: config
                 .threepid_changes

@@ -82,7 +82,8 @@ pub(crate) struct DevicePage<'a> {
 pub(crate) struct Address {
     pub(crate) text: String,
     pub(crate) medium: String,
-    pub(crate) address: String,
+    /// The canonical address, for the form.
+    pub(crate) value: String,
     pub(crate) added: String,
     /// The form that removes the 3PID, if the settings permit it.
     pub(crate) form: Option<FormStart>,

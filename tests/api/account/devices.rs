@@ -1,5 +1,7 @@
 //! The list of devices, and changes of one device (OA-127, OA-129, OA-130).
 
+use std::slice;
+
 use serde_json::json;
 use test_support::{PASSWORD, TestServer};
 
@@ -152,7 +154,7 @@ async fn oa_129_a_device_is_renamed_as_by_the_api() {
     let page = browser.submit(&form, &[("name", " My \"phone\" ")]).await;
     page.expect(200).assert_protected();
     let expected = (alice.id.clone(), "My \"phone\"".to_owned());
-    assert_eq!(names(&server, &alice).await, [expected.clone()]);
+    assert_eq!(names(&server, &alice).await, slice::from_ref(&expected));
     let long = "x".repeat(101);
     for name in ["", "  ", &long] {
         let page = browser.submit(&form, &[("name", name)]).await.expect(400);

@@ -146,66 +146,68 @@ fn the_template_accepts_the_values_that_the_program_accepts() {
     }
 }
 
+/// Code that reads a setting, and the files in which it may be.
+const USES: [(&str, &[&str]); 12] = [
+    (
+        "config.names",
+        &["shared/crates/core/src/accounts/names.rs"],
+    ),
+    (
+        "config.deactivation",
+        &[
+            "functions/account-deactivate/src/lib.rs",
+            "functions/account/src/guide.rs",
+            "shared/crates/core/src/oauth/account_actions.rs",
+        ],
+    ),
+    (
+        "config.next_link_hosts",
+        &["shared/crates/core/src/threepids/link.rs"],
+    ),
+    (
+        "link::check(",
+        &[
+            "shared/crates/core/src/threepid_validation/submit_token.rs",
+            "shared/crates/http/src/request_token.rs",
+        ],
+    ),
+    (
+        "limits::consume_daily(",
+        &["functions/deliver/src/charges.rs"],
+    ),
+    (
+        "config.reset_phone_age",
+        &["shared/crates/http/src/password_change/reset.rs"],
+    ),
+    (
+        "config.well_known",
+        &["functions/well-known-matrix-client/src/lib.rs"],
+    ),
+    ("config.policies", &["shared/crates/http/src/uia/state.rs"]),
+    (
+        "accounts::check_name(",
+        &[
+            "functions/register-available/src/lib.rs",
+            "functions/register/src/appservice.rs",
+            "shared/crates/http/src/registration/name.rs",
+        ],
+    ),
+    (
+        "config.tokens",
+        &[
+            "functions/login/src/lib.rs",
+            "shared/crates/core/src/tokens/pairs.rs",
+            "shared/crates/http/src/registration/transaction.rs",
+        ],
+    ),
+    ("mail.configuration_set", &["functions/deliver/src/ses.rs"]),
+    ("sms.sender_id", &["functions/deliver/src/sns.rs"]),
+];
+
 /// Only some functions get these settings, because the environment of a function is limited to 4 kB. A new use in
 /// another file may need the setting in the `environment` of another `function.yaml`; then add the file here.
 #[test]
 fn settings_for_some_functions_are_read_only_by_their_code() {
-    let uses: [(&str, &[&str]); 12] = [
-        (
-            "config.names",
-            &["shared/crates/core/src/accounts/names.rs"],
-        ),
-        (
-            "config.deactivation",
-            &[
-                "functions/account-deactivate/src/lib.rs",
-                "functions/account/src/guide.rs",
-                "shared/crates/core/src/oauth/account_actions.rs",
-            ],
-        ),
-        (
-            "config.next_link_hosts",
-            &["shared/crates/core/src/threepids/link.rs"],
-        ),
-        (
-            "link::check(",
-            &[
-                "shared/crates/core/src/threepid_validation/submit_token.rs",
-                "shared/crates/http/src/request_token.rs",
-            ],
-        ),
-        (
-            "limits::consume_daily(",
-            &["functions/deliver/src/charges.rs"],
-        ),
-        (
-            "config.reset_phone_age",
-            &["shared/crates/http/src/password_change/reset.rs"],
-        ),
-        (
-            "config.well_known",
-            &["functions/well-known-matrix-client/src/lib.rs"],
-        ),
-        ("config.policies", &["shared/crates/http/src/uia/state.rs"]),
-        (
-            "accounts::check_name(",
-            &[
-                "functions/register-available/src/lib.rs",
-                "functions/register/src/appservice.rs",
-                "shared/crates/http/src/registration/name.rs",
-            ],
-        ),
-        (
-            "config.tokens",
-            &[
-                "functions/login/src/lib.rs",
-                "shared/crates/core/src/tokens/pairs.rs",
-                "shared/crates/http/src/registration/transaction.rs",
-            ],
-        ),
-        ("mail.configuration_set", &["functions/deliver/src/ses.rs"]),
-        ("sms.sender_id", &["functions/deliver/src/sns.rs"]),
-    ];
     let sources: Vec<_> = ["functions", "shared"]
         .iter()
         .flat_map(|directory| files::below(directory))
@@ -215,7 +217,7 @@ fn settings_for_some_functions_are_read_only_by_their_code() {
                 && !file.path.starts_with("shared/crates/core/src/config")
         })
         .collect();
-    for (code, expected) in uses {
+    for (code, expected) in USES {
         let found: BTreeSet<_> = sources
             .iter()
             .filter(|file| file.text.contains(code))

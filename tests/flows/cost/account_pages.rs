@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use test_support::PASSWORD;
+use test_support::{PASSWORD, TestServer};
 
 use crate::flows::{
     cost::CostTable,
@@ -10,7 +10,7 @@ use crate::flows::{
         account_helpers::{ADDRESSES, OTHER_PASSWORD, sign_up_with},
         oauth_pages::{Browser, DEVICE, action, device_action},
         oauth_tokens::OAuthServer,
-        threepid_helpers::{EMAIL, NUMBER},
+        threepid_helpers::{EMAIL, NUMBER, confirm, link_to},
     },
 };
 
@@ -63,6 +63,13 @@ async fn pages(limits: &str) -> CostTable {
         let page = costs.measure(what, server, browser.submit(&form, values));
         page.await.expect(200);
     }
+    end_account(&mut costs, server, &mut browser).await;
+    change_addresses(&mut costs, server).await;
+    costs
+}
+
+/// A deactivation, and forms that change nothing.
+async fn end_account(costs: &mut CostTable, server: &TestServer, browser: &mut Browser<'_>) {
     let form = browser.get(&action("account_deactivate")).await;
     let form = form.form("/deactivate");
     server.advance(Duration::from_mins(1));
@@ -77,6 +84,10 @@ async fn pages(limits: &str) -> CostTable {
     let work = browser.submit(&form, &[]);
     let page = costs.measure("without a session", server, work).await;
     page.expect(200).form("/login");
+}
+
+/// Changes of the addresses of bob.
+async fn change_addresses(costs: &mut CostTable, server: &TestServer) {
     let mut browser = Browser::new(server);
     let page = browser.log_in_at(&action("profile"), "bob", PASSWORD).await;
     let form = page.form("/remove");
@@ -86,11 +97,26 @@ async fn pages(limits: &str) -> CostTable {
         .measure("remove address", server, work)
         .await
         .expect(200);
+    let send = page.form("/email").with(&[("email", "new@example.org")]);
+    server.advance(Duration::from_mins(1));
+    let work = browser.post(&send.action, &send.fields, &[]);
+    let page = costs.measure("send an e-mail", server, work).await;
+    let path = page.expect(303).location().unwrap();
+    let work = browser.get(&path);
+    let page = costs.measure("confirmation page", server, work).await;
+    let add = page.form("/add");
+    server.deliver().await;
+    confirm(server, &link_to(server, "new@example.org")).await;
+    server.advance(Duration::from_secs(10));
+    let work = browser.submit(&add, &[]);
+    costs
+        .measure("add an address", server, work)
+        .await
+        .expect(200);
     server.advance(Duration::from_mins(6));
     let work = browser.submit(&form, &[("address", NUMBER.1)]);
     let page = costs.measure("old password", server, work).await;
     page.expect(200).form("/login");
-    costs
 }
 
 /// OA-70: a page writes nothing.
@@ -110,6 +136,9 @@ async fn account_pages_without_limits() {
         deactivate: GetItem OAuth > BatchGetItem Accounts + UpdateItem OAuth > Query Accounts + Query Accounts > TransactWriteItems Accounts&Outbox = 5r 8w
         without a session: GetItem OAuth > BatchGetItem Accounts = 3r 0w
         remove address: GetItem OAuth > BatchGetItem Accounts > Query Accounts > TransactWriteItems Accounts&Outbox > Query Accounts = 5r 9w
+        send an e-mail: GetItem OAuth > BatchGetItem Accounts + UpdateItem OAuth > GetItem Proofs > TransactWriteItems Outbox&Proofs = 4r 6w
+        confirmation page: GetItem OAuth > BatchGetItem Accounts + GetItem Proofs = 4r 0w
+        add an address: GetItem OAuth > BatchGetItem Accounts > GetItem Proofs > GetItem Accounts + Query Accounts > TransactWriteItems Accounts&Outbox&Proofs = 6r 13w
         old password: GetItem OAuth > BatchGetItem Accounts + UpdateItem OAuth = 3r 1w",
     );
 }
@@ -130,6 +159,9 @@ async fn account_pages_with_limits() {
         deactivate: GetItem OAuth + UpdateItem Limits + UpdateItem Limits > BatchGetItem Accounts + UpdateItem OAuth > Query Accounts + Query Accounts > TransactWriteItems Accounts&Outbox = 5r 10w
         without a session: GetItem OAuth + UpdateItem Limits + UpdateItem Limits > BatchGetItem Accounts = 3r 2w
         remove address: GetItem OAuth + UpdateItem Limits + UpdateItem Limits > BatchGetItem Accounts > Query Accounts > TransactWriteItems Accounts&Outbox > Query Accounts = 5r 11w
+        send an e-mail: GetItem OAuth + UpdateItem Limits + UpdateItem Limits > BatchGetItem Accounts + UpdateItem OAuth > GetItem Proofs + UpdateItem Limits + UpdateItem Limits + UpdateItem Limits > TransactWriteItems Outbox&Proofs = 4r 11w
+        confirmation page: GetItem OAuth > BatchGetItem Accounts + GetItem Proofs = 4r 0w
+        add an address: GetItem OAuth + UpdateItem Limits + UpdateItem Limits > BatchGetItem Accounts > GetItem Proofs > GetItem Accounts + Query Accounts > UpdateItem Limits > TransactWriteItems Accounts&Outbox&Proofs = 6r 16w
         old password: GetItem OAuth + UpdateItem Limits + UpdateItem Limits > BatchGetItem Accounts + UpdateItem OAuth = 3r 3w",
     );
 }

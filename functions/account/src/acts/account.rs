@@ -98,11 +98,11 @@ async fn write_password(
     };
     let written = app.store.change_password(&new, None);
     let logged_out = HomeserverChange::DevicesLoggedOut { kept: None };
-    let (changed, ()) = tokio::join!(
+    let (outcome, ()) = tokio::join!(
         homeserver::carry_over(app, user, carried, logged_out, written),
         credentials::trust_network(app, user, change.network)
     );
-    Ok(changed.map_err(MatrixError::from)?)
+    Ok(outcome.map_err(MatrixError::from)?)
 }
 
 /// Begins the session of the browser after a password change. If a call fails, the user has to log in with the new
