@@ -282,13 +282,13 @@ impl<'a> SignUp<'a> {
         let client = client.ok_or(UnanswerableError::Client)?;
         let browser = Browser::with_new_cookie(signed_up.cookie);
         let context = visitor.context.clone().after_login();
-        let content = Consent {
+        let consent = Consent {
             context: &context,
             client: &client,
             user: &signed_up.user,
             replaces_device: false,
             is_returning: false,
         };
-        Ok(consent::page(app, &browser, &content))
+        Ok(consent::page(app, &browser, &consent))
     }
 }

@@ -260,21 +260,15 @@ impl StageVisit {
     /// The page.
     pub fn page(&self, app: &App, status: StatusCode, frame: &Frame<'_>) -> Response {
         let form = stages::form(self.stage, &app.config, &self.session.state);
-        self.page_with(app, status, form, frame)
+        Self::page_with(app, status, form, frame)
     }
 
     /// The page after the 3PID has been validated. Its button completes the stage.
     pub fn validated_page(&self, app: &App, frame: &Frame<'_>) -> Response {
-        self.page_with(app, StatusCode::OK, threepid_page::validated_form(), frame)
+        Self::page_with(app, StatusCode::OK, threepid_page::validated_form(), frame)
     }
 
-    fn page_with(
-        &self,
-        app: &App,
-        status: StatusCode,
-        mut form: Form,
-        frame: &Frame<'_>,
-    ) -> Response {
+    fn page_with(app: &App, status: StatusCode, mut form: Form, frame: &Frame<'_>) -> Response {
         form.keep(&frame.submitted);
         let last = RELOAD_SECONDS.len() - 1;
         let refresh = form.waits.then(|| Refresh {
