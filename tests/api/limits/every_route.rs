@@ -29,9 +29,8 @@ use crate::{
     },
     flows::support::{
         account_helpers::{LOGIN, login_of},
-        device_grant,
+        device_grant::{self, Device},
         oauth_pages::{Authorization, Browser, NATIVE_URI, OAUTH, client_row, metadata},
-        oauth_tokens::{form as form_of, send},
         threepid_helpers::{MAIL, SMS},
     },
 };
@@ -203,29 +202,22 @@ async fn status_of_link(server: &TestServer, peer: IpAddr, path: &str) -> Status
     let client = client_row(server, &device_grant::metadata());
     let mut browser = Browser::new(server);
     browser.peer = network(2);
-    let page = if path == "/link/login" {
-        browser.get("/link").await
-    } else {
-        let form = [
-            ("client_id", client.as_str()),
-            ("scope", &device_grant::scope("PHONE0123456")),
-        ];
-        let codes = send(server, device_grant::DEVICE_PATH, &form_of(&form)).await;
-        let device = device_grant::Device::new(&client, &codes.ok());
+    let mut page = browser.get("/link").await;
+    if path != "/link/login" {
+        let device = Device::request(server, &client).await;
         let consent = device.consent(&mut browser, "alice").await;
-        match path {
+        page = match path {
             "/link" => browser.get(path).await,
             _ => consent,
-        }
-    };
+        };
+    }
     browser.peer = peer;
-    let values = [("user", "nobody"), ("password", "x"), ("action", "allow")];
-    let values = if path == "/link/login" {
-        &values[..2]
-    } else {
-        &values[2..]
+    let form = page.form(path).with(&[("action", "allow")]);
+    let form = match path {
+        "/link/login" => form.with(&[("user", "nobody"), ("password", "x")]),
+        _ => form,
     };
-    browser.submit(&page.form(path), values).await.reply.status
+    browser.submit(&form, &[]).await.reply.status
 }
 
 async fn log_in(server: &TestServer, device: &str) -> Value {
