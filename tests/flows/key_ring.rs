@@ -183,7 +183,6 @@ async fn replacing_the_root_key_in_two_steps_breaks_no_session() {
 /// a poll.
 #[tokio::test]
 async fn replacing_the_root_key_breaks_no_device_grant() {
-    let directory = tempfile::tempdir().unwrap();
     let steps = [
         [("GATEHOUSE_SECRET", OLD), ("GATEHOUSE_SECRET_NEXT", NEW)],
         [
@@ -191,13 +190,14 @@ async fn replacing_the_root_key_breaks_no_device_grant() {
             ("GATEHOUSE_SECRET_PREVIOUS", OLD),
         ],
     ];
-    let start = async |step: usize| {
-        let settings = [&[OAUTH], &steps[step][..]].concat();
-        let server = TestServer::in_directory(&settings, directory.path()).await;
-        GrantServer::of(server)
-    };
-    start(0).await.server.sign_up("alice").await;
     for (before, after) in [(0, 1), (1, 0)] {
+        let directory = tempfile::tempdir().unwrap();
+        let start = async |step: usize| {
+            let settings = [&[OAUTH], &steps[step][..]].concat();
+            let server = TestServer::in_directory(&settings, directory.path()).await;
+            GrantServer::of(server)
+        };
+        start(before).await.server.sign_up("alice").await;
         let device = start(before).await.device().await;
         let grant = start(after).await;
         let mut browser = Browser::new(&grant.server);

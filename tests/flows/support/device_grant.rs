@@ -33,6 +33,11 @@ pub(crate) fn scope(device: &str) -> String {
     format!("urn:matrix:client:api:* urn:matrix:client:device:{device}")
 }
 
+/// The form with which a device of this client requests access.
+fn request(client: &str) -> Form {
+    form(&[("client_id", client), ("scope", &scope(DEVICE))])
+}
+
 /// A server with the API, the user alice and a registered client.
 pub(crate) struct GrantServer {
     pub(crate) server: TestServer,
@@ -58,13 +63,12 @@ impl GrantServer {
 
     /// The form with which a device requests access.
     pub(crate) fn request(&self) -> Form {
-        form(&[("client_id", &self.client), ("scope", &scope(DEVICE))])
+        request(&self.client)
     }
 
     /// A device that has requested access.
     pub(crate) async fn device(&self) -> Device {
-        let codes = send(&self.server, DEVICE_PATH, &self.request()).await.ok();
-        Device::new(&self.client, &codes)
+        Device::request(&self.server, &self.client).await
     }
 
     /// A device whose request alice has approved.
@@ -126,6 +130,12 @@ impl Device {
             user_code: member("user_code"),
             client: client.to_owned(),
         }
+    }
+
+    /// A device that has requested access.
+    pub(crate) async fn request(server: &TestServer, client: &str) -> Self {
+        let codes = send(server, DEVICE_PATH, &request(client)).await.ok();
+        Self::new(client, &codes)
     }
 
     /// The form of a poll.

@@ -7,9 +7,8 @@ use test_support::{PASSWORD, TestServer};
 
 use super::network;
 use crate::flows::support::{
-    device_grant,
+    device_grant::{self, Device},
     oauth_pages::{Authorization, Browser, client_row},
-    oauth_tokens::{form as form_of, send},
     threepid_helpers::EMAIL,
 };
 
@@ -63,27 +62,20 @@ async fn status_of_link(server: &TestServer, peer: IpAddr, path: &str) -> Status
     let client = client_row(server, &device_grant::metadata());
     let mut browser = Browser::new(server);
     browser.peer = network(2);
-    let page = if path == "/link/login" {
-        browser.get("/link").await
-    } else {
-        let form = [
-            ("client_id", client.as_str()),
-            ("scope", &device_grant::scope("PHONE0123456")),
-        ];
-        let codes = send(server, device_grant::DEVICE_PATH, &form_of(&form)).await;
-        let device = device_grant::Device::new(&client, &codes.ok());
+    let mut page = browser.get("/link").await;
+    if path != "/link/login" {
+        let device = Device::request(server, &client).await;
         let consent = device.consent(&mut browser, "alice").await;
-        match path {
+        page = match path {
             "/link" => browser.get(path).await,
             _ => consent,
-        }
-    };
+        };
+    }
     browser.peer = peer;
-    let values = [("user", "nobody"), ("password", "x"), ("action", "allow")];
-    let values = if path == "/link/login" {
-        &values[..2]
-    } else {
-        &values[2..]
+    let form = page.form(path).with(&[("action", "allow")]);
+    let form = match path {
+        "/link/login" => form.with(&[("user", "nobody"), ("password", "x")]),
+        _ => form,
     };
-    browser.submit(&page.form(path), values).await.reply.status
+    browser.submit(&form, &[]).await.reply.status
 }
