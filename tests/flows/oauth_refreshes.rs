@@ -59,7 +59,7 @@ async fn oa_95_random_sequences_follow_the_model() {
     let oauth = OAuthServer::new().await;
     for seed in 0..SEQUENCES {
         let mut random = ChaCha20Rng::seed_from_u64(seed);
-        let mut below = |limit: usize| random.next_u64() as usize % limit;
+        let mut below = |limit: usize| random.next_u32() as usize % limit;
         let mut model = Model {
             pairs: vec![oauth.log_in().await],
             age: GRACE,

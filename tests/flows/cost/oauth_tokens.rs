@@ -16,11 +16,16 @@ use crate::{
     },
 };
 
-async fn tokens(limits: &str) -> CostTable {
-    let mut oauth = OAuthServer::with(&[("GATEHOUSE_LIMITS", limits)]).await;
-    // A registration by the API expires unless the client exchanges a code.
+/// A server with a client that has registered with the API. The registration expires unless the client exchanges a code.
+async fn start(limits: &str) -> OAuthServer {
+    let oauth = OAuthServer::with(&[("GATEHOUSE_LIMITS", limits)]).await;
     let client = register(&oauth.server, &metadata("native", NATIVE_URI)).await;
-    oauth.client = text(&registered(&client), "client_id").to_owned();
+    let client = text(&registered(&client), "client_id").to_owned();
+    OAuthServer { client, ..oauth }
+}
+
+async fn tokens(limits: &str) -> CostTable {
+    let oauth = start(limits).await;
     let server = &oauth.server;
     let url = FunctionUrl::of(server);
     let mut costs = CostTable::default();
