@@ -21,15 +21,15 @@ import { REFUSED, STAGES, allStages, fallback } from "./hostile-input.mjs";
 import { App, OAUTH, answerForApps, continueLink, logIn, signUp } from "./oauth-app.mjs";
 
 const AXE = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
-const PHONE_SCREEN = { viewport: { width: 320, height: 568 }, isMobile: true, deviceScaleFactor: 2 };
+export const PHONE_SCREEN = { viewport: { width: 320, height: 568 }, isMobile: true, deviceScaleFactor: 2 };
 const SERVER_NAME = `matrix.${"quite-a-long-name.".repeat(4)}example.org`;
 const NAME = "x".repeat(130);
 
 /** Without a script a page can wait only by reloading itself. It has a button for the same purpose. */
-const WAITS = { rules: { "meta-refresh": { enabled: false } } };
+export const WAITS = { rules: { "meta-refresh": { enabled: false } } };
 
 /** Asserts that axe-core finds no violation on the page, and that the page is not wider than the screen. */
-async function check(page, name, options = {}) {
+export async function check(page, name, options = {}) {
   await page.waitForLoadState();
   await screenshot(page, `phone-${name}`);
   await page.evaluate(AXE);

@@ -1,4 +1,4 @@
-// The account page, on which users read what they can change in their app.
+// The account page without the OAuth 2.0 API, on which users read what they can change in their app.
 
 import assert from "node:assert/strict";
 
@@ -10,6 +10,7 @@ import { withFixtures } from "./fixtures.mjs";
 /** A homeserver to which no request is sent. */
 const settings = () => ({
   ...MESSAGE_SETTINGS,
+  GATEHOUSE_AUTH_APIS: "legacy",
   GATEHOUSE_HOMESERVER_URL: "http://127.0.0.1:9",
   GATEHOUSE_HOMESERVER_SECRET: "secret-of-the-homeserver",
 });

@@ -11,6 +11,7 @@ import "./threepids.mjs";
 import "./oauth.mjs";
 import "./oauth-attacks.mjs";
 import "./accessibility.mjs";
+import "./account-pages.mjs";
 import "./dev-ui.mjs";
 
 await runTests();
