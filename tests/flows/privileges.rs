@@ -14,6 +14,7 @@ mod identity;
 mod messages;
 mod oauth_pages;
 mod oauth_tokens;
+mod recovery_pages;
 mod sessions;
 mod sign_up_pages;
 
@@ -199,6 +200,7 @@ async fn every_permission_of_the_template_is_used_none_is_missing() {
     used.extend(oauth_pages::scenario().await);
     used.extend(Box::pin(device_grant::scenario()).await);
     used.extend(Box::pin(oauth_tokens::scenario()).await);
+    used.extend(Box::pin(recovery_pages::scenario()).await);
     used.extend(sessions::scenario().await);
     used.extend(Box::pin(sign_up_pages::scenario()).await);
     used.extend(Box::pin(homeserver::scenario()).await);
