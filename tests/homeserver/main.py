@@ -14,6 +14,7 @@ import test_js  # noqa: F401
 import test_link  # noqa: F401
 import test_lost_calls  # noqa: F401
 import test_nio  # noqa: F401
+import test_oauth  # noqa: F401
 import test_outage  # noqa: F401
 import test_routes  # noqa: F401
 import test_values  # noqa: F401
