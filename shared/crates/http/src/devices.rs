@@ -49,7 +49,7 @@ pub fn display_name(body: &Body, member: &'static str) -> Result<Option<String>,
 }
 
 /// The devices among those of a user that are logged in, in the order of their IDs, and at most
-/// [`MAX_DEVICES`]. `first` is the first page of the list.
+/// `MAX_DEVICES`. `first` is the first page of the list.
 pub async fn logged_in(
     app: &App,
     user: &Localpart,

@@ -181,7 +181,7 @@ pub async fn find_client(app: &App, id: &ClientId) -> Result<Option<Client>, Sto
 }
 
 /// The registered clients among these IDs, by ID. One strongly consistent read, or none for no ID. Of more than
-/// [`MAX_CLIENTS`] IDs, the rest is not found.
+/// `MAX_CLIENTS` IDs, the rest is not found.
 pub async fn find_clients(
     app: &App,
     ids: BTreeSet<&str>,
