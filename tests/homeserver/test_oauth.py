@@ -38,14 +38,19 @@ class Browser:
         form = {name: html.unescape(value) for name, value in hidden} | values
         await self.open("POST", urljoin(self.url, html.unescape(action)), form)
 
+    async def follow(self, text):
+        """Opens the link with this text."""
+        target = re.search(rf'<a href="([^"]+)">{re.escape(text)}</a>', self.page)[1]
+        await self.open("GET", urljoin(self.url, html.unescape(target)))
+
     def code(self):
         """The authorization code in the link to the client."""
         link = html.unescape(re.search(r'<a id="continue" href="([^"]+)"', self.page)[1])
         return parse_qs(urlsplit(link).query)["code"][0]
 
 
-async def authorize(metadata, client_id, device, *forms, **parameters):
-    """Submits these forms and gives consent. Returns the code."""
+async def authorize(metadata, client_id, device, *steps, **parameters):
+    """Submits these forms, follows the links with these texts, and gives consent. Returns the code."""
     query = {
         "response_type": "code",
         "client_id": client_id,
@@ -59,8 +64,8 @@ async def authorize(metadata, client_id, device, *forms, **parameters):
     async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as session:
         browser = Browser(session)
         await browser.open("GET", f"{metadata['authorization_endpoint']}?{urlencode(query)}")
-        for form in forms:
-            await browser.submit(**form)
+        for step in steps:
+            await (browser.follow(step) if isinstance(step, str) else browser.submit(**step))
         await browser.submit(action="allow")
         return browser.code()
 
@@ -102,7 +107,8 @@ async def life(servers):
     client_id = response.body["client_id"]
 
     details = {"username": "oauth-alice", "password": PASSWORD, "password_again": PASSWORD}
-    code = await authorize(metadata, client_id, "TABLET-1", details, prompt="create")
+    steps = [details, "Without further data", {}]
+    code = await authorize(metadata, client_id, "TABLET-1", *steps, prompt="create")
     assert servers.synapse.devices("oauth-alice") == {}, "OA-79: no device before the exchange"
     tokens = await exchange_code(metadata, client_id, code)
     first = Account(servers, "oauth-alice", tokens["access_token"], "TABLET-1", tokens["refresh_token"])
