@@ -154,7 +154,7 @@ test("OA-71 axe finds no fault on the pages of a login by OAuth, on a phone", ()
       await check(page, "oauth-out-of-date");
 
       await page.goto(app.authorizationUrl({ scope }));
-      await page.getByText("This sign-in replaces it").waitFor();
+      await page.getByText("the app replaces it").waitFor();
       await check(page, "oauth-consent-replaces");
       await page.getByRole("button", { name: "Cancel" }).click();
       await page.getByRole("heading", { name: "You have not given access" }).waitFor();

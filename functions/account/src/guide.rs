@@ -65,7 +65,7 @@ fn changes(config: &Config) -> Vec<Change> {
         (
             config.deactivation,
             "Deactivate your account",
-            "The account ends for ever: nobody can use it or its name again.",
+            "The account is deactivated permanently: nobody can use it or its name again.",
         ),
     ];
     let possible = all.into_iter().filter(|(is_possible, ..)| *is_possible);

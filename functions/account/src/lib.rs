@@ -1,11 +1,11 @@
 //! `GET /account`, `POST /account/{action}`
 //!
-//! The account pages, whose URL is in the server metadata: the devices, the password, the 3PIDs and the end of an account
-//! (OA-125 to OA-130, OA-140). A user logs in with the password, and enters it again for a change if that was more than
-//! five minutes ago (OA-128). `GET` changes nothing and writes nothing (OA-70). The changes run the code of the endpoints of
-//! the account API (OA-129).
+//! The account pages, whose URL is in the server metadata: devices, password, 3PIDs, deactivation, and the permission to
+//! reset the cross-signing keys (OA-125 to OA-130, OA-140). All changes except a new name of a device need a password that
+//! was entered during the last five minutes (OA-128). `GET` writes nothing (OA-70). The changes run the code of the
+//! endpoints of the account API (OA-129).
 //!
-//! Without the OAuth 2.0 API there is only a page without a form (HS-09), and none without a homeserver (HS-01).
+//! While the OAuth 2.0 API is off, `GET /account` is a page without a form (HS-09), and 404 without a homeserver (HS-01).
 
 mod acts;
 mod guide;

@@ -310,13 +310,13 @@ fn deactivate(app: &App, visitor: &Visitor) -> Response {
         server: app.config.server_name.as_str(),
         title: "Deactivate your account",
         text: &format!(
-            "The account {} ends for ever: nobody can use it or its name again. All devices are signed out.",
+            "The account {} is deactivated permanently: nobody can use it or its name again. All devices are signed out.",
             visitor.user_id(app)
         ),
         form: Act::Deactivate.form(app, &visitor.browser),
         device_id: None,
         offers_erasure: true,
-        button: "Deactivate the account for ever",
+        button: "Deactivate the account permanently",
         start: Page::Start.url(&app.config),
     };
     visitor.browser.page(app, StatusCode::OK, &page)

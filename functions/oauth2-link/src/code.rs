@@ -35,7 +35,8 @@ pub(crate) async fn submit(app: &App, request: &Request) -> Result<Response, Fai
         }
         Err(LookUpError::LoggedOut) => Ok(link::login_page(app, browser, &context, None)),
         Err(LookUpError::WrongCode) => {
-            let message = "This code is wrong or has expired. If your device still shows it, start again there";
+            let message =
+                "This code is wrong or has expired. Check the code, or start again on your device";
             again(&MatrixError::new(ErrorCode::InvalidParam, message))
         }
         Err(LookUpError::Limit(error @ LimitError::Exceeded { .. })) => again(&error.into()),

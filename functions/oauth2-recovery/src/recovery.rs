@@ -189,7 +189,8 @@ impl<'a> Recovery<'a> {
 }
 
 fn no_messages() -> MatrixError {
-    let message = "This server cannot send messages. Ask its operator for a new password";
+    let message =
+        "This server cannot send e-mails or text messages. Ask its operator to reset your password";
     MatrixError::new(ErrorCode::Forbidden, message)
 }
 

@@ -25,7 +25,7 @@ use shared::{
 use super::{Change, done};
 use crate::{page::Page, redirect, show, views::Link, visitor::Visitor};
 
-/// The time in which a repeated form sends no second message.
+/// The unit of `send_attempt`: a form that is repeated in the same minute of the clock sends no second message.
 const SEND_INTERVAL: std::time::Duration = std::time::Duration::from_mins(1);
 
 /// The reference to a validation session of a user.
@@ -53,7 +53,7 @@ pub(super) async fn send(change: &Change<'_>, medium: Medium) -> Result<Response
     // ACC3-07
     accounts::ensure_threepid_changes_enabled(&app.config).map_err(MatrixError::from)?;
     if !recipients::sends(&app.config, medium) {
-        let message = "This server sends no such messages";
+        let message = "This server cannot send this kind of message";
         return Err(MatrixError::new(ErrorCode::ThreePidMediumNotSupported, message).into());
     }
     let to = Recipient::parse(app, medium, form)?;
@@ -62,7 +62,7 @@ pub(super) async fn send(change: &Change<'_>, medium: Medium) -> Result<Response
         to: &to.threepid,
         country: to.country.as_deref(),
         client_secret: &client_secret(app, visitor.user()),
-        // The user can send the form again, but a double click sends one message.
+        // A double click sends one message, and the user can send the form again in the next minute.
         send_attempt: app.clock.now().0 / millis(SEND_INTERVAL),
         next_link: None,
     };
@@ -80,7 +80,12 @@ pub(super) async fn add(change: &Change<'_>, password_set: Timestamp) -> Result<
     } = change;
     // ACC3-07
     accounts::ensure_threepid_changes_enabled(&app.config).map_err(MatrixError::from)?;
-    let unknown = || MatrixError::new(ErrorCode::NotFound, "The address was not entered here");
+    let unknown = || {
+        MatrixError::new(
+            ErrorCode::NotFound,
+            "This confirmation has expired or belongs to another account. Enter the address again",
+        )
+    };
     let credentials = credentials(app, visitor.user(), form.get("sid").unwrap_or_default());
     let mut validation = credentials.find(app).await?.ok_or_else(unknown)?;
     if validation.state == ValidationState::Pending {
@@ -114,7 +119,7 @@ pub(super) async fn add(change: &Change<'_>, password_set: Timestamp) -> Result<
     account_threepids::add(app, authentication, &credentials, read, set)
         .await
         .map_err(MatrixError::from)?;
-    let text = "You can use it to log in and to set a new password.";
+    let text = "You can use it to log in.";
     let link = Link::new(&app.config, &Page::Profile, "Your addresses and numbers");
     let browser = &visitor.browser;
     Ok(done(app, browser, "The address is added", text, Some(link)))

@@ -1,9 +1,9 @@
 //! The endpoints that exist only with one of the two authentication APIs (OA-145).
 //!
-//! The setting `GATEHOUSE_AUTH_APIS` selects the APIs. An endpoint of an API that is off does not exist. Endpoints that are
-//! not listed here do not depend on the setting: a token stays valid after a change of the setting, and its client can
-//! still refresh it, log out and list its devices. `POST /login` and `POST /register` are not listed either, because
-//! their responses depend on the body.
+//! The setting `GATEHOUSE_AUTH_APIS` selects the APIs. An endpoint of an API that is off does not exist. A change of the
+//! setting ends no session, so the endpoints with which a client refreshes a token, lists devices and logs out are not
+//! listed here. Four others are not listed because their handlers check the setting: the responses of `POST /login` and
+//! `POST /register` depend on the body, and `/account` and the server metadata depend on the homeserver, too.
 
 use ::http::Method;
 
@@ -35,7 +35,7 @@ const ACCOUNT_API: [(Option<Method>, &str); 17] = [
     (None, "/register/msisdn/requestToken"),
 ];
 
-/// The endpoints of the OAuth 2.0 API. The server metadata is not listed: it exists with a homeserver, too.
+/// The endpoints of the OAuth 2.0 API.
 const OAUTH_API: [&str; 14] = [
     "/link",
     "/link/consent",

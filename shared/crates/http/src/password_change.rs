@@ -1,6 +1,6 @@
-//! Changes of a password: the checks before UIA, UIA itself, and the one transaction that changes the password. The client
-//! authenticates with the old password or, without an access token or an old password, validates a 3PID of the account
-//! (`reset`).
+//! Changes of a password: the checks before UIA, UIA itself, and the one transaction that changes the password. A client
+//! with an access token authenticates with the old password. A client without an access token, or of an account without a
+//! password, validates a 3PID of the account (`reset`).
 
 mod browser;
 mod reset;

@@ -1,8 +1,8 @@
 //! The device authorization grant: a device shows a code, and the user enters it on a page of this server, on another
 //! device. [RFC 8628](https://www.rfc-editor.org/rfc/rfc8628)
 //!
-//! The device polls with a secret code, of which only the hash is stored. The code that the user enters is short, so its
-//! key is a keyed hash, and it can be looked up only by users who are logged in, and rarely (OA-120). A decision is one
+//! The device polls with a secret code, of which only the hash is stored. The code that the user enters is short. It is
+//! therefore stored as a keyed hash, and its look-up needs a login and has rate limits (OA-120). A decision is one
 //! conditional write, and so is the exchange, which checks the account again (OA-121).
 
 mod link;
