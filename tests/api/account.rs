@@ -14,13 +14,16 @@ use serde_json::Value;
 use test_support::{Reply, TestServer};
 
 use super::support::homeserver::HOMESERVER;
-use crate::flows::support::threepid_helpers::{MAIL, SMS};
+use crate::flows::support::{
+    oauth_pages::LEGACY,
+    threepid_helpers::{MAIL, SMS},
+};
 
 const PATH: &str = "/account";
 
 /// The page of a server with these settings.
 async fn page(settings: &[(&str, &str)]) -> Reply {
-    let server = TestServer::with(&[&HOMESERVER[..], settings].concat()).await;
+    let server = TestServer::with(&[&HOMESERVER[..], &[LEGACY], settings].concat()).await;
     let (reply, calls) = server.calls_of(server.get(PATH)).await;
     assert!(calls.is_empty(), "{calls:?}");
     assert_eq!(reply.status, 200);
@@ -37,7 +40,7 @@ async fn changes(settings: &[(&str, &str)]) -> Vec<String> {
 
 #[tokio::test]
 async fn hs_01_without_a_homeserver_the_account_page_is_404() {
-    let server = TestServer::new().await;
+    let server = TestServer::with(&[LEGACY]).await;
     let unknown = server.get("/unknown").await;
     let reply = server.get(PATH).await;
     reply.error(404, "M_UNRECOGNIZED");
@@ -74,7 +77,7 @@ async fn hs_09_the_page_is_plain_html_with_the_strict_policy() {
 /// Clients add the action that the user has chosen (`action`, `device_id`).
 #[tokio::test]
 async fn hs_09_a_query_has_no_effect() {
-    let server = TestServer::with(&HOMESERVER).await;
+    let server = TestServer::with(&[&HOMESERVER[..], &[LEGACY]].concat()).await;
     let plain = server.get(PATH).await.text();
     for query in [
         "?action=org.matrix.session_end&device_id=PHONE",

@@ -6,7 +6,7 @@ use test_support::{Reply, TestServer};
 
 use super::support::{homeserver::HOMESERVER, request};
 use crate::flows::support::{
-    oauth_pages::OAUTH,
+    oauth_pages::{LEGACY, OAUTH},
     threepid_helpers::{MAIL, SMS},
 };
 
@@ -171,8 +171,8 @@ async fn oa_09_versions_lists_v1_15_while_the_api_is_on() {
 /// OA-145, HS-08: while the API is off, clients find no metadata, and the homeserver finds only its two members.
 #[tokio::test]
 async fn oa_145_without_the_api_there_is_no_metadata() {
-    let unlinked = TestServer::new().await;
-    let linked = TestServer::with(&HOMESERVER).await;
+    let unlinked = TestServer::with(&[LEGACY]).await;
+    let linked = TestServer::with(&[&HOMESERVER[..], &[LEGACY]].concat()).await;
     for (server, paths) in [(&unlinked, &PATHS[..]), (&linked, &PATHS[..2])] {
         for path in paths {
             let reply: Reply = server.get(path).await;

@@ -14,7 +14,8 @@ use serde_json::json;
 use test_support::TestServer;
 
 use crate::flows::support::oauth_pages::{
-    Authorization, Browser, NATIVE_URI, OAUTH, Page, STATE, client_row, metadata, native_client,
+    Authorization, Browser, LEGACY, NATIVE_URI, OAUTH, Page, STATE, client_row, metadata,
+    native_client,
 };
 
 async fn start() -> TestServer {
@@ -49,7 +50,7 @@ fn assert_refused(page: &Page, error: &str) {
 
 #[tokio::test]
 async fn oa_145_without_the_setting_the_paths_are_unknown() {
-    let server = TestServer::new().await;
+    let server = TestServer::with(&[LEGACY]).await;
     let valid = Authorization::native(&server).path();
     server.get(&valid).await.error(404, "M_UNRECOGNIZED");
     for path in ["login", "consent", "logout"] {

@@ -11,7 +11,7 @@ use crate::{
     api::oauth2_registration::{register, registered},
     flows::support::{
         device_grant::{DEVICE_PATH, Device, GRANT, GrantServer, LINK, metadata, scope},
-        oauth_pages::{Browser, DEVICE, OAUTH, encode, native_client, oauth_rows},
+        oauth_pages::{Browser, DEVICE, LEGACY, OAUTH, encode, native_client, oauth_rows},
         oauth_tokens::{TOKEN, assert_error, changed, form, send},
     },
 };
@@ -20,8 +20,8 @@ const ALPHABET: &str = "BCDFGHJKLMNPQRSTVWXZ";
 const OFF: (&str, &str) = ("GATEHOUSE_OAUTH_DEVICE_GRANT", "off");
 
 #[tokio::test]
-async fn oa_145_the_endpoint_and_the_page_are_off_by_default() {
-    let server = TestServer::new().await;
+async fn oa_145_without_the_setting_the_paths_are_unknown() {
+    let server = TestServer::with(&[LEGACY]).await;
     let reply = send(&server, DEVICE_PATH, &form(&[("client_id", "x")])).await;
     reply.error(404, "M_UNRECOGNIZED");
     server.get(LINK).await.error(404, "M_UNRECOGNIZED");

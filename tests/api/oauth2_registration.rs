@@ -12,7 +12,10 @@ use serde_json::{Value, json};
 use test_support::{Reply, TestServer};
 
 use super::support::{for_all, request, text, with};
-use crate::{contract::files, flows::support::oauth_pages::OAUTH};
+use crate::{
+    contract::files,
+    flows::support::oauth_pages::{LEGACY, OAUTH},
+};
 
 pub(crate) const REGISTRATION: &str = "/oauth2/registration";
 const JSON: (&str, &str) = ("content-type", "application/json");
@@ -318,7 +321,7 @@ fn oa_29_nothing_of_a_client_is_loaded() {
 /// OA-145: while the API is off, the path is unknown.
 #[tokio::test]
 async fn oa_145_registration_is_404_while_the_api_is_off() {
-    let server = TestServer::new().await;
+    let server = TestServer::with(&[LEGACY]).await;
     let (reply, calls) = server.calls_of(register(&server, &web_client())).await;
     reply.error(404, "M_UNRECOGNIZED");
     assert!(calls.is_empty());

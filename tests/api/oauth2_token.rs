@@ -7,11 +7,12 @@ mod refreshes;
 use http::{Request, StatusCode};
 use test_support::TestServer;
 
+use crate::flows::support::oauth_pages::LEGACY;
 use crate::flows::support::oauth_tokens::{OAuthServer, TOKEN, assert_error, changed, form, send};
 
 #[tokio::test]
 async fn oa_145_the_endpoint_is_off_without_the_setting() {
-    let server = TestServer::new().await;
+    let server = TestServer::with(&[LEGACY]).await;
     let form = form(&[("grant_type", "refresh_token")]);
     for path in [TOKEN, "/oauth2/revoke"] {
         let reply = send(&server, path, &form).await;

@@ -4,7 +4,7 @@ use shared::{
     app::App,
     error::{ErrorCode, MatrixError},
     http::{Request, Response},
-    limits::LimitError,
+    limits::{self, Limit, LimitError},
     oauth::{self, LinkContext, LookUpError, UserCode, browser_sessions},
     oauth_pages::{Submission, link},
 };
@@ -20,8 +20,12 @@ pub(crate) async fn submit(app: &App, request: &Request) -> Result<Response, Fai
         ..submission.link_context(app)?.before_consent()
     };
     let browser = &submission.browser;
-    let session = browser_sessions::find(app, browser.cookie()).await?;
-    let Some(session) = session else {
+    let (limited, session) = tokio::join!(
+        limits::consume(app, Limit::FallbackPage, request.network),
+        browser_sessions::find(app, browser.cookie())
+    );
+    limited?;
+    let Some(session) = session? else {
         return Ok(link::login_page(app, browser, &context, None));
     };
     let again = |error: &MatrixError| {

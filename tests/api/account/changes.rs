@@ -94,7 +94,7 @@ async fn oa_128_a_replaced_password_is_not_recent() {
         .expect(200);
     assert!(done.text.contains("All devices stay signed in"));
     assert!(alice.is_valid(&server).await);
-    other.get("/account").await.form("/account/logout");
+    other.get("/account").await.form("/account/login");
     let form = of_other.form("/account/password");
     let page = other.submit(&form, &new_password(PASSWORD)).await;
     page.expect(200).form("/account/login");

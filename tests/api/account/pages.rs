@@ -9,7 +9,7 @@ use crate::{
     api::support::homeserver::HOMESERVER,
     flows::support::{
         account_helpers::{log_in, sign_up},
-        oauth_pages::{Authorization, Browser, OAUTH, Page, action, device_action},
+        oauth_pages::{Authorization, Browser, LEGACY, OAUTH, Page, action, device_action},
     },
 };
 
@@ -274,7 +274,7 @@ async fn oa_55_login_and_logout_change_the_cookie() {
 /// OA-145: while the API is off there are no forms.
 #[tokio::test]
 async fn oa_145_without_the_setting_the_forms_are_unknown() {
-    let server = TestServer::with(&HOMESERVER).await;
+    let server = TestServer::with(&[&HOMESERVER[..], &[LEGACY]].concat()).await;
     for name in ["login", "logout", "rename", "deactivate", "x"] {
         let path = format!("/account/{name}");
         server.get(&path).await.error(404, "M_UNRECOGNIZED");

@@ -7,12 +7,13 @@ use crate::api::support::{
     homeserver::{FunctionUrl, HOMESERVER, HOMESERVER_SECRET, INTROSPECT},
     request,
 };
+use crate::flows::support::oauth_pages::LEGACY;
 
 const DISCOVERY: &str = "/.well-known/openid-configuration";
 
 #[tokio::test]
 async fn hs_01_without_a_homeserver_and_the_oauth_api_discovery_is_404() {
-    let server = TestServer::new().await;
+    let server = TestServer::with(&[LEGACY]).await;
     let unknown = server.get("/.well-known/unknown").await;
     let reply = server.get(DISCOVERY).await;
     reply.error(404, "M_UNRECOGNIZED");
@@ -25,7 +26,7 @@ async fn hs_01_without_a_homeserver_and_the_oauth_api_discovery_is_404() {
 async fn hs_08_discovery_has_issuer_and_account_page() {
     for url in ["https://accounts.example.org", "https://example.org/v"] {
         let public = ("GATEHOUSE_PUBLIC_URL", url);
-        let server = TestServer::with(&[&HOMESERVER[..], &[public]].concat()).await;
+        let server = TestServer::with(&[&HOMESERVER[..], &[LEGACY, public]].concat()).await;
         let function_url = FunctionUrl::of(&server);
         let get = || request("GET", DISCOVERY, &[], b"");
         let (reply, calls) = server.calls_of(server.get(DISCOVERY)).await;

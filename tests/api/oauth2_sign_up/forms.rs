@@ -7,14 +7,14 @@ use test_support::{PASSWORD, TestServer};
 use super::{PATH, begin, details, first_form, next, reload, request, start};
 use crate::flows::support::{
     flows, is_free, new_token,
-    oauth_pages::Browser,
+    oauth_pages::{Browser, LEGACY},
     threepid_helpers::{ALICE, MAIL},
     users, uses_left,
 };
 
 #[tokio::test]
 async fn oa_145_without_the_setting_the_path_is_unknown() {
-    let server = TestServer::new().await;
+    let server = TestServer::with(&[LEGACY]).await;
     server.get(PATH).await.error(404, "M_UNRECOGNIZED");
     let reply = server.post_text(PATH, "x").await;
     reply.error(404, "M_UNRECOGNIZED");

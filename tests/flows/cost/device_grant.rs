@@ -104,10 +104,10 @@ async fn device_grant_with_limits() {
         poll, too early: UpdateItem OAuth > UpdateItem OAuth = 0r 1w
         first page: nothing
         page for the code: GetItem OAuth > BatchGetItem Accounts = 2r 0w
-        wrong code: GetItem OAuth > UpdateItem Limits > UpdateItem Limits > BatchGetItem Accounts + BatchGetItem OAuth = 3r 2w
-        no code: GetItem OAuth > UpdateItem Limits > UpdateItem Limits > UpdateItem Limits > UpdateItem Limits > BatchGetItem Accounts = 2r 2w
-        code: GetItem OAuth > UpdateItem Limits > UpdateItem Limits > BatchGetItem Accounts + BatchGetItem OAuth > UpdateItem OAuth > GetItem Accounts + GetItem OAuth + UpdateItem Limits + UpdateItem Limits + UpdateItem OAuth = 5r 6w
-        allow: GetItem OAuth + UpdateItem Limits > TransactWriteItems Accounts&OAuth = 1r 5w
+        wrong code: GetItem OAuth + UpdateItem Limits > UpdateItem Limits > UpdateItem Limits > BatchGetItem Accounts + BatchGetItem OAuth = 3r 3w
+        no code: GetItem OAuth + UpdateItem Limits > UpdateItem Limits > UpdateItem Limits > UpdateItem Limits > UpdateItem Limits > UpdateItem Limits > BatchGetItem Accounts = 2r 3w
+        code: GetItem OAuth + UpdateItem Limits > UpdateItem Limits > UpdateItem Limits > BatchGetItem Accounts + BatchGetItem OAuth > UpdateItem OAuth > GetItem Accounts + GetItem OAuth + UpdateItem Limits + UpdateItem Limits + UpdateItem OAuth = 5r 7w
+        allow: GetItem OAuth + UpdateItem Limits > UpdateItem Limits > TransactWriteItems Accounts&OAuth = 1r 5w
         allow, repeated: GetItem OAuth + UpdateItem Limits > UpdateItem Limits > TransactWriteItems Accounts&OAuth > GetItem OAuth = 2r 1w
         cancel: GetItem OAuth + UpdateItem Limits > UpdateItem Limits > TransactWriteItems Accounts&OAuth = 1r 5w
         exchange: UpdateItem OAuth > GetItem OAuth > TransactWriteItems Accounts&OAuth = 1r 6w

@@ -4,11 +4,14 @@ use std::{sync::Arc, time::Duration};
 
 use test_support::{PASSWORD, TestServer};
 
-use crate::flows::support::{
-    account_helpers::{sign_up, try_login},
-    at_once,
-    oauth_pages::{Browser, OAUTH, action},
-    serial,
+use crate::flows::{
+    races::{delayed, finish_overtaken, start_delayed},
+    support::{
+        account_helpers::{OTHER_PASSWORD, sign_up, try_login},
+        at_once,
+        oauth_pages::{Browser, OAUTH, action},
+        serial,
+    },
 };
 
 const MANY: usize = 20;
@@ -87,4 +90,36 @@ async fn oa_129_concurrent_deactivations_end_the_account() {
     assert_eq!(ended.count(), 1);
     assert!(!alice.is_valid(&server).await);
     browser.get(&path).await.form("/account/login");
+}
+
+/// OA-128: a login that read the old password does not count as an entry of the password that replaced it meanwhile.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn oa_128_a_login_before_a_change_is_not_recent() {
+    const PAGE: &str = "/account?action=password";
+    let settings = [OAUTH, ("GATEHOUSE_LIMITS", "on")];
+    let server = Arc::new(TestServer::with(&settings).await);
+    sign_up(&server, "alice").await;
+    let mut owner = Browser::new(&server);
+    let page = owner.log_in_at(PAGE, "alice", PASSWORD).await;
+    let own = Arc::clone(&server);
+    let thief = async move {
+        let mut thief = Browser::new(&own);
+        let login = thief.get("/account").await.form("/account/login");
+        let values = [("user", "alice"), ("password", PASSWORD)];
+        thief.submit(&login, &values).await;
+        thief.get(PAGE).await
+    };
+    // The fourth update is the first call after the read of the password.
+    let fault = delayed("Account", "UpdateItem").nth(4);
+    let thief = start_delayed(&server, fault, thief).await;
+    server.advance(Duration::from_secs(1));
+    let values = [
+        ("password", OTHER_PASSWORD),
+        ("password_again", OTHER_PASSWORD),
+        ("devices", "keep"),
+    ];
+    let form = page.form("/account/password");
+    let done = owner.submit(&form, &values).await.expect(200);
+    assert!(done.text.contains("All devices stay signed in"));
+    finish_overtaken(thief).await.form("/account/login");
 }

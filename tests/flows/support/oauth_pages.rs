@@ -12,6 +12,8 @@ use serde_json::{Value, json};
 use shared::secrets::sha256_base64;
 use test_support::{NOW, TestServer};
 
+/// The setting that turns the API off.
+pub(crate) const LEGACY: (&str, &str) = ("GATEHOUSE_AUTH_APIS", "legacy");
 /// The setting that turns the API on.
 pub(crate) const OAUTH: (&str, &str) = ("GATEHOUSE_AUTH_APIS", "both");
 /// A PKCE verifier.

@@ -47,8 +47,8 @@ pub(super) async fn change_password(
     } else {
         DeviceLogout::All
     };
-    write_password(change, &password, password_set, logout.clone()).await?;
-    let browser = new_session(app, visitor, &logout).await;
+    let changed_at = write_password(change, &password, password_set, logout.clone()).await?;
+    let browser = new_session(app, visitor, &logout, changed_at).await;
     let text = match logout {
         DeviceLogout::None => "All devices stay signed in.",
         DeviceLogout::All | DeviceLogout::AllExcept { .. } => "All devices are signed out.",
@@ -64,13 +64,13 @@ pub(super) async fn change_password(
     ))
 }
 
-/// Changes the password with one hash and one transaction.
+/// Changes the password with one hash and one transaction. Returns the time of the change.
 async fn write_password(
     change: &Change<'_>,
     password: &Secret,
     password_set: Timestamp,
     logout: DeviceLogout,
-) -> Result<(), Failure> {
+) -> Result<Timestamp, Failure> {
     let Change { app, visitor, .. } = change;
     let (user, account) = (visitor.user(), &visitor.session.account);
     let (charged, threepids) = tokio::join!(
@@ -102,16 +102,22 @@ async fn write_password(
         homeserver::carry_over(app, user, carried, logged_out, written),
         credentials::trust_network(app, user, change.network)
     );
-    Ok(outcome.map_err(MatrixError::from)?)
+    outcome.map_err(MatrixError::from)?;
+    Ok(new.now)
 }
 
-/// Begins the session of the browser after a password change. If a call fails, the user has to log in with the new
+/// Begins the session of the browser after a password change at `changed_at`. If a call fails, the user has to log in with the new
 /// password, because the change cannot be undone.
-async fn new_session(app: &App, visitor: &Visitor, logout: &DeviceLogout) -> Option<Browser> {
+async fn new_session(
+    app: &App,
+    visitor: &Visitor,
+    logout: &DeviceLogout,
+    changed_at: Timestamp,
+) -> Option<Browser> {
     let raised = i64::from(*logout != DeviceLogout::None);
     let epoch = visitor.session.account.epoch + raised;
     let earlier = visitor.browser.cookie();
-    let begun = browser_sessions::begin(app, visitor.user(), epoch, earlier).await;
+    let begun = browser_sessions::begin(app, (visitor.user(), epoch), changed_at, earlier).await;
     begun
         .map(Browser::with_new_cookie)
         .map_err(|error| MatrixError::from(error).log())

@@ -196,7 +196,7 @@ pub const LIMITS: [LimitRow; 56] = [
     row(Limit::Login, "login", "network", (60, 2), "each login, with a password, by page, or as an application service"),
     row(Limit::Refresh, "refresh", "network", (60, 2), "each `POST /refresh`"),
     row(Limit::Guest, "guest", "network", (10, MINUTE), "each `POST /register?kind=guest`"),
-    row(Limit::FallbackPage, "fallback-page", "network", (60, 2), "each fallback page that is opened or submitted; each `POST` of `/oauth2/authorize/consent`, `/oauth2/authorize/logout`, `/link/consent`, `/link/logout` and `/account/logout`"),
+    row(Limit::FallbackPage, "fallback-page", "network", (60, 2), "each fallback page that is opened or submitted; each `POST` of `/oauth2/authorize/consent`, `/oauth2/authorize/logout`, `/oauth2/sign-up`, `/oauth2/recovery`, `/link`, `/link/consent`, `/link/logout` and `/account/logout`"),
     row(Limit::WaitingPage, "waiting-page", "UIA session", (20, 5), "each time that a fallback page that waits for a link is opened or reloads itself"),
     row(Limit::RequestToken, "request-token", "network", (60, 2), "each `requestToken` request, whether a message is sent or not"),
     row(Limit::SubmitToken, "submit-token", "network", (60, 2), "each `submitToken` or `confirm` request"),

@@ -2,7 +2,7 @@
 //!
 //! A session is a row whose key is the hash of the browser's cookie. It begins with a login or a sign-up, always with a
 //! new cookie (OA-55). It ends after 30 minutes without use, after 12 hours, with a logout, and with a lock, a
-//! deactivation or a new epoch of the account.
+//! deactivation, a new password or a new epoch of the account.
 
 use std::time::Duration;
 
@@ -60,15 +60,21 @@ pub struct BrowserSession {
 }
 
 /// A new session: the cookie of the browser, and the row for the transaction that creates the account, or for
-/// [`begin`].
-pub fn prepare(app: &App, localpart: &Localpart, epoch: i64) -> (Secret, BrowserSessionRow) {
+/// [`begin`]. `authenticated` must be a time before the password was read: a password that was replaced after the read then
+/// counts as replaced.
+pub fn prepare(
+    app: &App,
+    localpart: &Localpart,
+    epoch: i64,
+    authenticated: Timestamp,
+) -> (Secret, BrowserSessionRow) {
     let cookie = new_cookie(app);
     let now = app.clock.now();
     let row = BrowserSessionRow {
         hash: hash_of(&cookie),
         localpart: localpart.clone(),
         epoch,
-        authenticated: now,
+        authenticated,
         last_use: now,
         ends: now.plus(LIFETIME),
     };
@@ -76,14 +82,14 @@ pub fn prepare(app: &App, localpart: &Localpart, epoch: i64) -> (Secret, Browser
 }
 
 /// Begins a session after a login and ends the session of the earlier cookie. Two concurrent writes. Returns the new
-/// cookie.
+/// cookie. `authenticated` is as in [`prepare`].
 pub async fn begin(
     app: &App,
-    localpart: &Localpart,
-    epoch: i64,
+    (localpart, epoch): (&Localpart, i64),
+    authenticated: Timestamp,
     earlier: &Secret,
 ) -> Result<Secret, StoreError> {
-    let (cookie, row) = prepare(app, localpart, epoch);
+    let (cookie, row) = prepare(app, localpart, epoch, authenticated);
     let (saved, ended) = tokio::join!(app.store.save_browser_session(&row), end(app, earlier));
     saved.and(ended)?;
     Ok(cookie)
@@ -94,7 +100,7 @@ pub async fn end(app: &App, cookie: &Secret) -> Result<(), StoreError> {
     app.store.delete_browser_session(&hash_of(cookie)).await
 }
 
-/// Reads a client and the session row of a cookie in one call.
+/// Reads a client and the session row of a cookie in one call, without a session that has ended by its age or without use.
 pub async fn find_with_client(
     app: &App,
     client: &ClientId,
@@ -105,6 +111,7 @@ pub async fn find_with_client(
         .store
         .find_client_and_browser_session(client.as_str(), hash.as_ref())
         .await?;
+    let session = session.filter(|row| !has_ended(row, app.clock.now()));
     Ok((Client::of_row(app, client, client_row)?, session))
 }
 
@@ -164,7 +171,9 @@ impl BrowserSession {
             AccountStatus::Active | AccountStatus::Suspended => true,
             AccountStatus::Locked | AccountStatus::Deactivated => false,
         };
-        if !is_usable || account.epoch != row.epoch {
+        // A new password ends the session even if the devices stay: otherwise the session of a thief could add a device.
+        let is_older_than_password = row.authenticated < account.proofs_not_before;
+        if !is_usable || account.epoch != row.epoch || is_older_than_password {
             return None;
         }
         metrics::user(&row.localpart);

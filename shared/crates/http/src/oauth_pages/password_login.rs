@@ -4,6 +4,7 @@
 use super::{Browser, Submission};
 use crate::{
     app::App,
+    clock::Timestamp,
     credentials::{self, Identifier, PasswordAttempt, Verified},
     error::{ErrorCode, MatrixError},
     http::ClientNetwork,
@@ -22,6 +23,8 @@ const MAX_USER_BYTES: usize = 1000;
 pub struct PasswordLogin {
     /// The account.
     pub verified: Verified,
+    /// A time before the password was read.
+    started: Timestamp,
     attempt: PasswordAttempt,
     password: Secret,
 }
@@ -39,6 +42,7 @@ impl PasswordLogin {
             let message = "Enter your username and your password";
             return Err(MatrixError::new(ErrorCode::MissingParam, message));
         };
+        let started = app.clock.now();
         let identifier = Identifier::typed(app, user);
         let password = Secret::new(password.to_owned());
         let verified = credentials::verify_login(app, &identifier, &password, network).await;
@@ -50,6 +54,7 @@ impl PasswordLogin {
         }
         Ok(Self {
             verified,
+            started,
             attempt,
             password,
         })
@@ -60,7 +65,7 @@ impl PasswordLogin {
         let (user, epoch) = (&self.verified.localpart, self.verified.account.epoch);
         metrics::user(user);
         let (begun, (), (), ()) = tokio::join!(
-            browser_sessions::begin(app, user, epoch, browser.cookie()),
+            browser_sessions::begin(app, (user, epoch), self.started, browser.cookie()),
             self.attempt.refund(app),
             self.attempt.trust_network(app, user),
             credentials::upgrade_hash(app, &self.verified, &self.password)

@@ -84,7 +84,7 @@ pub async fn register_in_browser(
 
 /// The response for a new user, with a new cookie and its browser session.
 pub(super) fn answer(app: &App, localpart: &Localpart) -> Answer {
-    let (cookie, row) = browser_sessions::prepare(app, localpart, FIRST_EPOCH);
+    let (cookie, row) = browser_sessions::prepare(app, localpart, FIRST_EPOCH, app.clock.now());
     let answer = BrowserAnswer {
         user_id: localpart.user_id(&app.config.server_name),
         cookie,

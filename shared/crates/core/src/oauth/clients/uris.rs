@@ -27,8 +27,9 @@ struct WebUri<'a> {
 impl<'a> WebUri<'a> {
     fn parse(text: &'a str) -> Option<Self> {
         let (scheme, rest) = split_scheme(text)?;
-        let is_https = scheme.eq_ignore_ascii_case("https");
-        if !is_https && !scheme.eq_ignore_ascii_case("http") {
+        // The consent page finds the host after a scheme in lower case.
+        let is_https = scheme == "https";
+        if !is_https && scheme != "http" {
             return None;
         }
         let rest = rest.strip_prefix("//")?;

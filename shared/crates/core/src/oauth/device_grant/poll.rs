@@ -23,6 +23,8 @@ use crate::{
 const TOLERANCE: Duration = Duration::from_secs(1);
 /// How much longer the interval becomes after a poll that is too early.
 const SLOW_DOWN: Duration = Duration::from_secs(5);
+/// The longest time between two polls that a code demands.
+const MAX_INTERVAL: Duration = Duration::from_mins(1);
 /// The maximum number of attempts with concurrent polls.
 const MAX_ATTEMPTS: usize = 5;
 
@@ -66,7 +68,10 @@ pub async fn poll_device(
             DeviceCodeState::Pending => {
                 let interval = row.interval + millis(SLOW_DOWN);
                 let now = app.clock.now();
-                app.store.slow_down_device_code(&row, interval, now).await?;
+                // A client that ignores the interval causes no further writes.
+                if interval <= millis(MAX_INTERVAL) {
+                    app.store.slow_down_device_code(&row, interval, now).await?;
+                }
                 return Err(GrantError::SlowDown);
             }
             DeviceCodeState::Denied => return Err(GrantError::Denied),

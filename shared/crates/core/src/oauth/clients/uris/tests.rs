@@ -11,7 +11,7 @@ fn oa_12_a_client_uri_is_a_public_https_url() {
         "https://element.io/apps/android",
         "https://fluffychat.im",
         "https://github.com/matrix-org/matrix-rust-sdk",
-        "HTTPS://App.Example.COM:8443/a?b=%20",
+        "https://App.Example.COM:8443/a?b=%20",
         "https://xn--bcher-kva.example/",
         "https://1.example.org",
     ] {
@@ -25,6 +25,8 @@ fn oa_12_a_client_uri_is_a_public_https_url() {
         "ftp://example.org",
         "example.org",
         "//example.org",
+        "HTTPS://example.org",
+        "Https://example.org",
         "https:example.org",
         "https:/example.org",
         "https:///example.org",
