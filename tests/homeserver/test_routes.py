@@ -36,7 +36,7 @@ def declared_routes():
         for line in re.findall(r"^  - ((?:GET|PUT|POST|DELETE) .*)$", routes, re.MULTILINE):
             is_forwarded = forwards_all or f"  - {line}\n" in forwarded
             *words, path = line.split()
-            path = path.replace("{type}", "m.login.dummy").replace("{medium}", "email")
+            path = path.replace("{type}", "m.login.dummy").replace("{medium}", "email").replace("{action}", "logout")
             path = re.sub(r"\{\w+\}", "A%2FB", path)
             versions = [word for word in words if re.fullmatch(r"[rv]\d", word)]
             for method in words[: len(words) - len(versions)]:
