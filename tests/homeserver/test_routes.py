@@ -56,7 +56,9 @@ async def assert_routes(servers, proxy):
         response = await request(method, proxy.url + path, {} if method in ("POST", "PUT") else None)
         assert is_of_gatehouse(response) == is_forwarded, f"{method} {path}: {response}"
         if is_forwarded:
-            assert (method, path) == servers.gatehouse.requests()[-1][:2], path
+            # The URL of a form redirects to a page.
+            last = [known[:2] for known in servers.gatehouse.requests()[-2:]]
+            assert (method, path) in last, path
             assert response.status != 404, f"{path}: {response}"
         forwarded += is_forwarded
     assert forwarded > 40, forwarded
